@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// The step from a decoded tick to the dirty queue, against the least that its protocol can cost: a bare seqlock write
+// of as many words, the exchange, and a push to the same queue.
+#include <benchmark/benchmark.h>
+#include <concurrentqueue.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/dirty_queue.h"
+#include "core/latest_table.h"
+#include "core/symbol_table.h"
+
+namespace tickbridge {
+namespace {
+
+constexpr uint32_t kSymbols = 4096;
+constexpr uint64_t kSeed = 42;
+
+// Each symbol once a round, in random order: every tick takes the whole way, the push included.
+std::vector<SymbolId> Order(uint32_t symbols) {
+  std::vector<SymbolId> order;
+  for (uint32_t i = 0; i < symbols; ++i) order.push_back(SymbolId{i});
+  std::shuffle(order.begin(), order.end(), std::mt19937_64(kSeed));
+  return order;
+}
+
+Tick QuoteTick(int64_t base) {
+  Tick tick;
+  tick.Set(Field::kBid, {base, -2});
+  tick.Set(Field::kAsk, {base + 25, -2});
+  tick.Set(Field::kBidSize, {base % 100, 0});
+  tick.Set(Field::kAskSize, {base % 77, 0});
+  tick.quote_time = VenueNsFromMs(1'700'000'000'000 + base);
+  return tick;
+}
+
+Tick TradeTick(int64_t base) {
+  Tick tick;
+  tick.Set(Field::kLast, {base, -2});
+  tick.Set(Field::kLastSize, {1 + base % 9, 0});
+  tick.trade_time = VenueNsFromMs(1'700'000'000'000 + base);
+  return tick;
+}
+
+using Clock = std::chrono::steady_clock;
+
+// Times `write(round)` alone; the queue is emptied by `drain` outside of the time.
+template <typename Write, typename Drain>
+void TimeRounds(benchmark::State& state, uint32_t symbols, Write write, Drain drain) {
+  int64_t round = 0;
+  for (auto _ : state) {
+    const auto begin = Clock::now();
+    write(++round);
+    const std::chrono::duration<double> took = Clock::now() - begin;
+    state.SetIterationTime(took.count());
+    drain();
+  }
+  state.SetItemsProcessed(state.iterations() * symbols);
+  state.counters["ns_per_tick"] = benchmark::Counter(static_cast<double>(state.iterations() * symbols) * 1e-9,
+                                                     benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
+void BM_Core_BareSeqlockAndPush(benchmark::State& state) {
+  struct alignas(64) Slot {
+    std::atomic<uint64_t> version{0};
+    std::atomic<uint32_t> dirty{0};
+    std::atomic<int64_t> words[10]{};
+  };
+  const auto symbols = static_cast<uint32_t>(state.range(0));
+  std::vector<Slot> slots(symbols);
+  moodycamel::ConcurrentQueue<uint32_t> queue(symbols, 1, 0);
+  moodycamel::ProducerToken producer(queue);
+  moodycamel::ConsumerToken consumer(queue);
+  const std::vector<SymbolId> order = Order(symbols);
+  std::vector<uint32_t> taken(symbols);
+  TimeRounds(
+      state, symbols,
+      [&](int64_t round) {
+        for (const SymbolId id : order) {
+          Slot& slot = slots[Index(id)];
+          const uint64_t version = slot.version.load(std::memory_order_relaxed);
+          slot.version.store(version + 1, std::memory_order_relaxed);
+          for (std::atomic<int64_t>& word : slot.words) word.store(round, std::memory_order_release);
+          slot.version.store(version + 2, std::memory_order_release);
+          if (slot.dirty.exchange(1, std::memory_order_acq_rel) == 0) queue.enqueue(producer, Index(id));
+        }
+      },
+      [&] {
+        const size_t count = queue.try_dequeue_bulk(consumer, taken.begin(), taken.size());
+        if (count != symbols) state.SkipWithError("an id was lost");
+        for (size_t i = 0; i < count; ++i) slots[taken[i]].dirty.store(0, std::memory_order_relaxed);
+      });
+}
+BENCHMARK(BM_Core_BareSeqlockAndPush)->Arg(kSymbols)->UseManualTime();
+
+template <Tick (*kMake)(int64_t)>
+void MergeAndMark(benchmark::State& state) {
+  const auto symbols = static_cast<uint32_t>(state.range(0));
+  LatestTable table({symbols, 0});
+  DirtyQueue dirty(&table, 1, 1);
+  const std::vector<SymbolId> order = Order(symbols);
+  std::vector<Tick> ticks;
+  for (int64_t i = 0; i < 256; ++i) ticks.push_back(kMake(2'100'000 + i));
+  std::vector<SymbolId> taken(symbols);
+  TickContext context;
+  TimeRounds(
+      state, symbols,
+      [&](int64_t round) {
+        context.received.value = round;
+        for (size_t i = 0; i < order.size(); ++i) {
+          Tick& tick = ticks[i % ticks.size()];
+          tick.quote_time.value += tick.quote_time.value != 0;
+          tick.trade_time.value += tick.trade_time.value != 0;
+          table.Merge(order[i], tick, context);
+          dirty.Mark(0, order[i], context.received);
+        }
+      },
+      [&] {
+        size_t count = 0;
+        while (const size_t n = dirty.Take(0, taken)) {
+          for (size_t i = 0; i < n; ++i) dirty.Begin(taken[i]);
+          count += n;
+        }
+        if (count != symbols) state.SkipWithError("an id was lost");
+      });
+}
+BENCHMARK(MergeAndMark<QuoteTick>)->Name("BM_Core_MergeQuoteAndMark")->Arg(kSymbols)->Arg(100'000)->UseManualTime();
+BENCHMARK(MergeAndMark<TradeTick>)->Name("BM_Core_MergeTradeAndMark")->Arg(kSymbols)->UseManualTime();
+
+void BM_SymbolTable_Find(benchmark::State& state) {
+  const auto symbols = static_cast<uint32_t>(state.range(0));
+  SymbolTable table(symbols);
+  std::vector<std::string> names;
+  for (uint32_t i = 0; i < symbols; ++i) {
+    names.push_back("SYM" + std::to_string(i));
+    table.Insert(names.back());
+  }
+  std::shuffle(names.begin(), names.end(), std::mt19937_64(kSeed));
+  size_t at = 0;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(table.Find(names[at]));
+    if (++at == names.size()) at = 0;
+  }
+}
+BENCHMARK(BM_SymbolTable_Find)->Arg(kSymbols);
+
+void BM_LatestTable_TryLoad(benchmark::State& state) {
+  LatestTable table({kSymbols, 0});
+  const Tick tick = QuoteTick(2'100'000);
+  for (uint32_t i = 0; i < kSymbols; ++i) table.Merge(SymbolId{i}, tick, {});
+  const std::vector<SymbolId> order = Order(kSymbols);
+  size_t at = 0;
+  Quote quote;
+  for (auto _ : state) {
+    if (!table.TryLoad(order[at], &quote)) state.SkipWithError("torn");
+    benchmark::DoNotOptimize(quote);
+    if (++at == order.size()) at = 0;
+  }
+}
+BENCHMARK(BM_LatestTable_TryLoad);
+
+}  // namespace
+}  // namespace tickbridge

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// The latest table: one slot a symbol, holding its merged latest state.
+//
+// Threading: a slot has one writer, the runner that owns it (Claim), and any number of readers. Readers never wait for
+//   each other, and the writer waits for nobody.
+// Progress: Merge and Reset are wait-free. TryLoad is lock-free; false means that a write overlapped: try again, or
+//   give up and come back.
+// Memory order: a slot is a seqlock whose payload is atomic words. The version is odd while a write is under way. Each
+//   payload word is stored with release (2) and loaded with acquire (1): a reader that sees one word of a write also
+//   sees the odd version that went before it. The final even version is a release (4), paired with the acquire (3) that
+//   begins a read.
+// Cost: a quote touches two cache lines of the slot, a trade two, and a read three.
+// Memory: 192 bytes a slot, pre-faulted.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/decimal.h"
+#include "core/limits.h"
+#include "core/memory.h"
+#include "core/tick.h"
+#include "core/types.h"
+
+namespace tickbridge {
+
+// Who writes a slot: the number of a runner, from 1. 0: nobody.
+enum class OwnerId : uint32_t {};
+inline constexpr OwnerId kNoOwner{0};
+
+enum class MergeResult : uint8_t {
+  kMerged,
+  kStale,  // every group of the tick is older than the slot's: nothing changed
+  kEmpty,  // the tick has no field: nothing changed
+};
+
+// What a tick came with that is not of the venue.
+struct TickContext {
+  MonoNs received;  // when its bytes were read
+  UnixMs clock;     // Timestamp of a tick without a venue time; 0: none is known (a replay before its first)
+  SourceId source{};
+};
+
+class LatestTable {
+ public:
+  struct Options {
+    uint32_t capacity = limits::kSymbolsDefault;
+    // The first Sequence of every slot, and the value that means "nothing merged yet". Unix µs at the start of the
+    // process, so that Sequence grows across restarts.
+    uint64_t sequence_base = 0;
+  };
+
+  explicit LatestTable(const Options& options);
+  LatestTable(const LatestTable&) = delete;
+  LatestTable& operator=(const LatestTable&) = delete;
+
+  uint32_t capacity() const noexcept { return static_cast<uint32_t>(slots_.size()); }
+  uint64_t sequence_base() const noexcept { return sequence_base_; }
+
+  // Makes `owner` the writer of the slot if nobody is. True if `owner` is the writer now.
+  bool Claim(SymbolId id, OwnerId owner) noexcept;
+  OwnerId Owner(SymbolId id) const noexcept;
+  // Gives the slot up. Only its owner may call this.
+  void Release(SymbolId id) noexcept;
+
+  // Merges a tick by the rules of the design (two groups with a venue time each; a trade feeds High, Low and Volume
+  // until the venue gives them itself). Owner only. `volume_overflow`, if given, is set when a sum left 18 digits.
+  MergeResult Merge(SymbolId id, const Tick& tick, const TickContext& context,
+                    bool* volume_overflow = nullptr) noexcept;
+
+  // Clears Volume, High, Low and both venue times, and counts as no merge: Sequence stays. Owner only.
+  // False where the slot holds nothing yet: there is nothing to publish then.
+  bool Reset(SymbolId id) noexcept;
+
+  // A consistent copy. False if a write overlapped. A slot without any merge has `sequence == sequence_base()`.
+  bool TryLoad(SymbolId id, Quote* out) const noexcept;
+
+  // The newest Sequence. Any thread; may be newer or older than a TryLoad beside it.
+  uint64_t Sequence(SymbolId id) const noexcept;
+  // The source of the newest tick. Any thread.
+  SourceId Source(SymbolId id) const noexcept;
+
+  // The dirty mark (core/dirty_queue.h), and the time of the tick that set it. They live here to share the writer's
+  // line.
+  std::atomic<uint32_t>& Dirty(SymbolId id) noexcept { return slots_[Index(id)].dirty; }
+  std::atomic<int64_t>& DirtySinceNs(SymbolId id) noexcept { return slots_[Index(id)].dirty_since_ns; }
+
+ private:
+  // All words are written by the owner alone, but for `dirty` and `owner`.
+  struct alignas(64) Slot {
+    // Line 0: control, and what every tick changes.
+    std::atomic<uint64_t> version;
+    std::atomic<uint32_t> dirty;
+    std::atomic<uint32_t> owner;
+    std::atomic<int64_t> dirty_since_ns;
+    std::atomic<uint64_t> exponents;  // int8 of the first eight fields
+    std::atomic<uint64_t> meta;       // packed, see Meta
+    std::atomic<int64_t> timestamp_ms;
+    std::atomic<int64_t> received_ns;
+    std::atomic<uint64_t> sequence;
+    // Line 1: the quote group.
+    std::atomic<uint64_t> quote_time_ns;
+    std::atomic<int64_t> quote[4];
+    uint64_t quote_pad[3];
+    // Line 2: the trade group.
+    std::atomic<uint64_t> trade_time_ns;
+    std::atomic<int64_t> trade[5];
+    uint64_t trade_pad[2];
+  };
+  static_assert(sizeof(Slot) == 192);
+
+  static std::atomic<int64_t>& Mantissa(Slot& slot, size_t field) noexcept {
+    return field < 4 ? slot.quote[field] : slot.trade[field - 4];
+  }
+  static const std::atomic<int64_t>& Mantissa(const Slot& slot, size_t field) noexcept {
+    return field < 4 ? slot.quote[field] : slot.trade[field - 4];
+  }
+
+  struct Editor;
+
+  PageArray<Slot> slots_;
+  uint64_t sequence_base_;
+};
+
+}  // namespace tickbridge

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sources: every connection, socket and file that ticks come through, and whether each still lives.
+//
+// Threading: Open and Close by any thread (a mutex, slow path); Touch by the source's own runner; IsAlive and LastLife
+//   by anyone. All cells are independent: relaxed loads and stores are enough, since no other data is published by
+//   them.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "core/limits.h"
+#include "core/memory.h"
+#include "core/types.h"
+
+namespace tickbridge {
+
+class SourceTable {
+ public:
+  SourceTable() : cells_(limits::kSourcesMax + 1) {}
+
+  // A new living source. `liveness_ns`: how long it counts as alive after its last sign of life; 0: until closed.
+  // kNoSource when all places are taken.
+  SourceId Open(int64_t liveness_ns, MonoNs now) noexcept;
+  void Close(SourceId id) noexcept;
+
+  // A sign of life: a message or a heartbeat came. Cheap: one store.
+  void Touch(SourceId id, MonoNs now) noexcept {
+    cells_[SourceIndex(id)].last_life_ns.store(now.value, std::memory_order_relaxed);
+  }
+
+  // False also for an id whose source was closed, whoever has its place now.
+  bool IsAlive(SourceId id, MonoNs now) const noexcept {
+    const Cell& cell = cells_[SourceIndex(id)];
+    if (id == kNoSource || cell.generation.load(std::memory_order_relaxed) != SourceGeneration(id)) return false;
+    const int64_t liveness = cell.liveness_ns.load(std::memory_order_relaxed);
+    return liveness == 0 || now.value - cell.last_life_ns.load(std::memory_order_relaxed) <= liveness;
+  }
+  // The last sign of life of a living source. A source that is alive until closed lives now.
+  MonoNs LastLife(SourceId id, MonoNs now) const noexcept {
+    const Cell& cell = cells_[SourceIndex(id)];
+    if (cell.liveness_ns.load(std::memory_order_relaxed) == 0) return now;
+    return MonoNs{cell.last_life_ns.load(std::memory_order_relaxed)};
+  }
+
+ private:
+  // Generation of a living source; 0 when the place is free.
+  struct alignas(64) Cell {
+    std::atomic<int64_t> last_life_ns;
+    std::atomic<int64_t> liveness_ns;
+    std::atomic<uint16_t> generation;
+    uint16_t last_generation;  // under the mutex
+  };
+
+  PageArray<Cell> cells_;
+  std::mutex mutex_;
+  uint32_t used_ = 0;  // places ever used, from index 0
+  std::vector<uint16_t> free_;
+};
+
+}  // namespace tickbridge

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sink/lane.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/log.h"
+#include "sink/redis_error.h"
+#include "sink/resp.h"
+
+namespace tickbridge {
+namespace {
+
+constexpr uint32_t kDocumentsPerCycle = 64;
+constexpr uint32_t kPricesPerCycle = 256;
+// Reads in one duty cycle: bounded, so that other agents of the runner get their turn.
+constexpr int kReadsPerCycle = 4;
+// With nothing to be answered, a read can only find that the server closed the connection: not worth a call each cycle.
+constexpr int64_t kIdlePollNs = kNsPerMs;
+constexpr int64_t kIdlePingNs = kNsPerSec;
+constexpr int64_t kBackOffMinNs = 5 * kNsPerMs;
+constexpr int64_t kBackOffMaxNs = 500 * kNsPerMs;
+constexpr std::string_view kPing = "*1\r\n$4\r\nPING\r\n";
+
+}  // namespace
+
+std::string_view LaneStateName(Lane::State state) {
+  switch (state) {
+    case Lane::State::kConnecting:
+      return "connecting";
+    case Lane::State::kUp:
+      return "up";
+    case Lane::State::kStalled:
+      return "stalled";
+    case Lane::State::kBackingOff:
+      return "backing_off";
+    case Lane::State::kRefused:
+      return "refused";
+  }
+  return "unknown";
+}
+
+Lane::Lane(const Core& core, Options options, std::unique_ptr<Connector> connector, CountersFile* counters)
+    : core_(core),
+      options_(std::move(options)),
+      name_(absl::StrCat("sink.", options_.index)),
+      connector_(std::move(connector)),
+      counts_(counters, absl::StrCat("lane.", options_.index, ".")),
+      outbox_(options_.max_in_flight, options_.max_in_flight_bytes),
+      prices_(core, options_.index, options_.lanes, options_.producer, &counts_),
+      documents_(core, options_.index, &counts_),
+      pacer_(options_.share, options_.max_in_flight),
+      beacon_sent_(options_.beacons.size()),
+      retry_ns_(options_.retry_min_ns),
+      random_(static_cast<std::minstd_rand::result_type>(options_.seed + options_.index)) {
+  const std::string prefix = absl::StrCat("lane.", options_.index, ".");
+  state_gauge_ = counters->AddGauge(prefix + "state_code");
+  state_since_ns_ = counters->AddGauge(prefix + "state_since_unix_ns");
+  in_flight_ = counters->AddGauge(prefix + "in_flight");
+  cost_ns_ = counters->AddGauge(prefix + "command_cost_ns");
+  state_text_ = counters->AddText(prefix + "state");
+  last_error_ = counters->AddText(prefix + "last_error");
+  server_ = counters->AddText(prefix + "server");
+  state_text_->Set(LaneStateName(State::kConnecting));
+}
+
+Lane::~Lane() = default;
+
+int Lane::DoWork() noexcept {
+  const MonoNs now = core_.clock->Now();
+  if (transport_ == nullptr) return Connecting(now);
+  int work = ReadReplies(now);
+  if (transport_ == nullptr) return work;
+  work += FillWindow(now);
+  work += WriteOut(now);
+  documents_.Sweep(now);
+  WatchForStall(now);
+  in_flight_->Set(outbox_.commands());
+  return work;
+}
+
+int Lane::Connecting(MonoNs now) {
+  if (!attempt_under_way_) {
+    if (now < retry_at_) return 0;
+    attempt_under_way_ = true;
+    connector_->Begin();
+    return 1;
+  }
+  std::optional<absl::StatusOr<Session>> outcome = connector_->Poll();
+  if (!outcome.has_value()) return 0;
+  attempt_under_way_ = false;
+  if (outcome->ok()) {
+    OnSession(*std::move(*outcome), now);
+  } else {
+    OnConnectError(outcome->status(), now);
+  }
+  return 1;
+}
+
+void Lane::OnSession(Session session, MonoNs now) {
+  transport_ = std::move(session.transport);
+  replies_.Reset();
+  const bool other_server = !run_id_.empty() && run_id_ != session.run_id;
+  if (!run_id_.empty()) counts_.reconnects->Add();
+  run_id_ = std::move(session.run_id);
+  server_->Set(absl::StrCat("redis ", session.version, " run_id ", run_id_, session.fenced ? "" : " unfenced"));
+  retry_ns_ = options_.retry_min_ns;
+  resume_at_ = MonoNs{};
+  back_off_ns_ = 0;
+  answered_at_ = now;
+  if (other_server) {
+    Log(LogLevel::kInfo, absl::StrCat(name_, ": another server process answers: every living value is sent again"));
+    prices_.Resync(now);
+    documents_.Resync(now);
+  }
+  // The first command measures the line.
+  pacer_.OnProbe(now);
+  SendPing(now);
+  pacer_.OnSent(1, now);
+  noted_error_.clear();
+  SetState(State::kUp, "");
+}
+
+void Lane::OnConnectError(const absl::Status& status, MonoNs now) {
+  const bool refused = status.code() == absl::StatusCode::kPermissionDenied;
+  SetState(refused ? State::kRefused : State::kConnecting, status.message());
+  if (refused) retry_ns_ = options_.retry_max_ns;
+  ScheduleRetry(now);
+}
+
+void Lane::ScheduleRetry(MonoNs now) {
+  // Between half and all of the interval, so that lanes that fell together do not come back together.
+  std::uniform_int_distribution<int64_t> jitter(retry_ns_ / 2, retry_ns_);
+  retry_at_ = now + jitter(random_);
+  retry_ns_ = std::min(retry_ns_ * 2, options_.retry_max_ns);
+}
+
+void Lane::Disconnect(std::string_view why, MonoNs now) {
+  transport_.reset();
+  pacer_.OnDisconnected();
+  outbox_.DropUnsent();
+  for (bool first = true; !outbox_.empty(); first = false) Lost(outbox_.Pop(), first);
+  SetState(State::kConnecting, why);
+  ScheduleRetry(now);
+}
+
+int Lane::ReadReplies(MonoNs now) {
+  if (outbox_.commands() == 0 && now - polled_at_ < kIdlePollNs) return 0;
+  polled_at_ = now;
+  int answered = 0;
+  for (int reads = 0; reads < kReadsPerCycle; ++reads) {
+    const std::span<char> space = replies_.WritableSpace();
+    size_t bytes = 0;
+    const Transport::Result result = transport_->Read(space, &bytes);
+    if (result == Transport::Result::kWouldBlock) break;
+    if (result == Transport::Result::kClosed) {
+      Disconnect("the server closed the connection", now);
+      return answered;
+    }
+    counts_.bytes_in->Add(bytes);
+    now = core_.clock->Now();  // latencies end here, not when the cycle began
+    replies_.Commit(bytes);
+    ServerReply reply;
+    ReplyReader::Result next;
+    while ((next = replies_.Next(&reply)) == ReplyReader::Result::kReply) {
+      SettleUnsent(now);
+      if (!OnReply(reply, now)) return answered;
+      ++answered;
+    }
+    if (next == ReplyReader::Result::kProtocolError) {
+      Disconnect("what came is not the Redis protocol", now);
+      return answered;
+    }
+    if (bytes < space.size()) break;
+  }
+  SettleUnsent(now);
+  if (answered != 0) {
+    answered_at_ = now;
+    if (outbox_.commands() == 0) {
+      pacer_.OnAnswered(now);
+      cost_ns_->Set(static_cast<int64_t>(pacer_.cost_ns()));
+    }
+  }
+  return answered;
+}
+
+void Lane::SettleUnsent(MonoNs now) {
+  while (!outbox_.empty() && !outbox_.Front().AwaitsReply()) Settle(outbox_.Pop(), LaneCounts::End::kExpired, now);
+}
+
+bool Lane::OnReply(const ServerReply& reply, MonoNs now) {
+  if (outbox_.empty()) {
+    Disconnect("the server sent an answer to nothing", now);
+    return false;
+  }
+  const InFlight entry = outbox_.Pop();
+  if (reply.kind == ServerReply::Kind::kError) {
+    OnErrorReply(entry, reply.text, now);
+    return transport_ != nullptr;
+  }
+  back_off_ns_ = 0;
+  if (state() == State::kBackingOff || state() == State::kStalled) {
+    noted_error_.clear();
+    SetState(State::kUp, "");
+  }
+  Settle(entry, LaneCounts::End::kWritten, now);
+  return true;
+}
+
+void Lane::OnErrorReply(const InFlight& entry, std::string_view text, MonoNs now) {
+  counts_.errors->Add();
+  const std::string_view code = RedisErrorCode(text);
+  const RedisErrorKind kind = ClassifyRedisError(text);
+  if (noted_error_ != code) {
+    noted_error_ = std::string(code);
+    last_error_->Set(text);
+    Log(LogLevel::kWarn, absl::StrCat(name_, ": Redis answered: ", text));
+  }
+  if (kind == RedisErrorKind::kPermanent) return Settle(entry, LaneCounts::End::kFailed, now);
+  Lost(entry, false);
+  if (kind == RedisErrorKind::kAuth) {
+    Disconnect(text, now);
+    return;
+  }
+  if (now >= resume_at_) {
+    back_off_ns_ = back_off_ns_ == 0 ? kBackOffMinNs : std::min(back_off_ns_ * 2, kBackOffMaxNs);
+    resume_at_ = now + back_off_ns_;
+    if (state() != State::kBackingOff) SetState(State::kBackingOff, text);
+  }
+}
+
+void Lane::Settle(const InFlight& entry, LaneCounts::End end, MonoNs now) {
+  switch (entry.kind) {
+    case InFlight::Kind::kPrice:
+    case InFlight::Kind::kPriceExpired:
+      return prices_.OnSettled(entry, end, now);
+    case InFlight::Kind::kDocument:
+    case InFlight::Kind::kDocumentExpired:
+      return documents_.OnSettled(entry, end, now);
+    case InFlight::Kind::kPublish:
+    case InFlight::Kind::kBeacon:
+    case InFlight::Kind::kPing:
+      return;
+  }
+}
+
+void Lane::Lost(const InFlight& entry, bool first_at_disconnect) {
+  switch (entry.kind) {
+    case InFlight::Kind::kPrice:
+    case InFlight::Kind::kPriceExpired:
+      return prices_.OnLost(entry);
+    case InFlight::Kind::kDocument:
+    case InFlight::Kind::kDocumentExpired:
+      return documents_.OnLost(entry, first_at_disconnect);
+    case InFlight::Kind::kPublish:
+    case InFlight::Kind::kBeacon:
+    case InFlight::Kind::kPing:
+      return;
+  }
+}
+
+int Lane::FillWindow(MonoNs now) {
+  if (now < resume_at_) return 0;
+  if (outbox_.commands() == 0 && pacer_.WantsProbe(now)) {
+    pacer_.OnProbe(now);
+    SendPing(now);
+    pacer_.OnSent(1, now);
+    return 1;
+  }
+  const uint32_t allowance = pacer_.Allowance(outbox_.commands(), now);
+  if (allowance == 0) return 0;
+  const uint32_t before = outbox_.commands();
+  SendBeacons(now);
+  int work = documents_.Fill(&outbox_, std::min(allowance, kDocumentsPerCycle), now);
+  const auto left = static_cast<uint32_t>(std::max<int64_t>(int64_t{allowance} - work, 0));
+  work += prices_.Fill(&outbox_, std::min(left, kPricesPerCycle), now);
+  work += prices_.Refresh(&outbox_, now);
+  SettleUnsent(now);
+  if (outbox_.commands() == 0 && now - pinged_at_ > kIdlePingNs) SendPing(now);
+  const uint32_t sent = outbox_.commands() - before;
+  if (sent != 0) pacer_.OnSent(sent, now);
+  return work;
+}
+
+void Lane::SendBeacons(MonoNs now) {
+  for (size_t i = 0; i < options_.beacons.size(); ++i) {
+    const Beacon& beacon = options_.beacons[i];
+    if (now - beacon_sent_[i] < beacon.ttl_ns / 3 || !outbox_.HasRoom() || !beacon.alive(now)) continue;
+    beacon_sent_[i] = now;
+    const std::string value =
+        absl::StrCat("{\"feed\":\"", beacon.feed, "\",\"Timestamp\":", ToUnixMs(core_.clock->ToUnix(now)).value, "}");
+    std::string command;
+    resp::AppendCommand(&command, {"PSETEX", beacon.key, absl::StrCat(beacon.ttl_ns / kNsPerMs), value});
+    char* const begin = outbox_.Begin();
+    std::memcpy(begin, command.data(), command.size());
+    InFlight entry;
+    entry.kind = InFlight::Kind::kBeacon;
+    entry.sent = now;
+    outbox_.Commit(entry, begin + command.size());
+    counts_.beacons->Add();
+  }
+}
+
+void Lane::SendPing(MonoNs now) {
+  char* const begin = outbox_.Begin();
+  std::memcpy(begin, kPing.data(), kPing.size());
+  InFlight entry;
+  entry.kind = InFlight::Kind::kPing;
+  entry.sent = now;
+  outbox_.Commit(entry, begin + kPing.size());
+  pinged_at_ = now;
+}
+
+int Lane::WriteOut(MonoNs now) {
+  const std::span<const char> unsent = outbox_.Unsent();
+  if (unsent.empty()) return 0;
+  size_t bytes = 0;
+  switch (transport_->Write(unsent, &bytes)) {
+    case Transport::Result::kOk:
+      outbox_.MarkSent(bytes);
+      counts_.bytes_out->Add(bytes);
+      pinged_at_ = now;
+      return 1;
+    case Transport::Result::kWouldBlock:
+      return 0;
+    case Transport::Result::kClosed:
+      // What the server answered before it went is still to be read; the read that finds the end drops the connection.
+      return ReadReplies(now);
+  }
+  return 0;
+}
+
+void Lane::WatchForStall(MonoNs now) {
+  if (outbox_.commands() == 0) {
+    answered_at_ = now;
+  } else if (now - answered_at_ > options_.ack_timeout_ns && state() == State::kUp) {
+    SetState(State::kStalled, absl::StrCat("no answer for more than ", options_.ack_timeout_ns / kNsPerMs, " ms"));
+  }
+}
+
+void Lane::SetState(State state, std::string_view error) {
+  const bool changed = this->state() != state;
+  const bool new_error = !error.empty() && error != last_error_->Get();
+  if (!changed && !new_error) return;
+  if (changed) {
+    state_gauge_->Set(static_cast<int64_t>(state));
+    state_text_->Set(LaneStateName(state));
+    state_since_ns_->Set(core_.clock->ToUnix(core_.clock->Now()).value);
+  }
+  if (!error.empty()) last_error_->Set(error);
+  Log(state == State::kUp ? LogLevel::kInfo : LogLevel::kWarn,
+      absl::StrCat(name_, ": ", LaneStateName(state), error.empty() ? "" : ": ", error));
+}
+
+}  // namespace tickbridge

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// A lane: one Redis connection, its window, and the values that go through it. The sink's agent.
+//
+// Each duty cycle: read the answers and settle them; then, while the window has room, take what is dirty, encode it and
+// write it out in one call. A Redis that is slower than the market leaves the window full: ids stay dirty, ticks
+// conflate in their slots, and nothing queues.
+//
+// When the connection ends, everything unanswered is dirty again. When the next one finds another server process
+// (`run_id`), every living value is, too. A server that stops answering keeps its connection: only its end, and the
+// fencing that follows (sink/redis_connector.h), makes it safe to write on another.
+//
+// Threading: one runner. Counters, states and histograms are read by anyone through the counters file.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/agent.h"
+#include "core/counters.h"
+#include "core/ingest.h"
+#include "sink/document_sink.h"
+#include "sink/outbox.h"
+#include "sink/pacer.h"
+#include "sink/price_sink.h"
+#include "sink/reply_reader.h"
+#include "sink/settlement.h"
+#include "sink/transport.h"
+
+namespace tickbridge {
+
+// A key that the lane keeps alive while `alive` says so: `feed:{name}:alive`.
+struct Beacon {
+  std::string feed;
+  std::string key;
+  int64_t ttl_ns = kNsPerSec;
+  std::function<bool(MonoNs now)> alive;
+};
+
+class Lane final : public Agent {
+ public:
+  struct Options {
+    uint32_t index = 0;
+    uint32_t lanes = 1;
+    uint32_t producer = 0;  // of the lane's runner, for what it marks dirty again
+    uint32_t max_in_flight = limits::kInFlightDefault;
+    size_t max_in_flight_bytes = limits::kInFlightBytesDefault;
+    double share = 0.5;                   // of the server's time, 0 < share ≤ 1; 1: as fast as it goes
+    int64_t ack_timeout_ns = kNsPerSec;   // unanswered for longer: the state says `stalled`
+    int64_t retry_min_ns = 5 * kNsPerMs;  // between attempts to connect, doubling, with jitter
+    int64_t retry_max_ns = kNsPerSec;
+    uint64_t seed = 1;  // of the jitter
+    std::vector<Beacon> beacons;
+  };
+
+  enum class State : int64_t { kConnecting, kUp, kStalled, kBackingOff, kRefused };
+
+  Lane(const Core& core, Options options, std::unique_ptr<Connector> connector, CountersFile* counters);
+  ~Lane() override;
+
+  int DoWork() noexcept override;
+  std::string_view name() const override { return name_; }
+
+  const LaneCounts& counts() const { return counts_; }
+  // Any thread.
+  State state() const { return static_cast<State>(state_gauge_->Get()); }
+  std::string last_error() const { return last_error_->Get(); }
+
+ private:
+  int Connecting(MonoNs now);
+  void OnSession(Session session, MonoNs now);
+  void OnConnectError(const absl::Status& status, MonoNs now);
+  void ScheduleRetry(MonoNs now);
+  void Disconnect(std::string_view why, MonoNs now);
+
+  // Reads and settles answers. Returns how many; the connection may be gone after it.
+  int ReadReplies(MonoNs now);
+  // Settles the places at the head of the window that await no answer.
+  void SettleUnsent(MonoNs now);
+  bool OnReply(const ServerReply& reply, MonoNs now);
+  void OnErrorReply(const InFlight& entry, std::string_view text, MonoNs now);
+  void Settle(const InFlight& entry, LaneCounts::End end, MonoNs now);
+  void Lost(const InFlight& entry, bool first_at_disconnect);
+
+  int FillWindow(MonoNs now);
+  void SendBeacons(MonoNs now);
+  void SendPing(MonoNs now);
+  int WriteOut(MonoNs now);
+  void WatchForStall(MonoNs now);
+  // State and error are shown and logged once, when they change.
+  void SetState(State state, std::string_view error);
+
+  const Core core_;
+  const Options options_;
+  const std::string name_;
+  const std::unique_ptr<Connector> connector_;
+  LaneCounts counts_;
+  Gauge* state_gauge_;
+  Gauge* state_since_ns_;
+  Gauge* in_flight_;
+  Gauge* cost_ns_;
+  TextCell* state_text_;
+  TextCell* last_error_;
+  TextCell* server_;
+
+  std::unique_ptr<Transport> transport_;
+  ReplyReader replies_;
+  Outbox outbox_;
+  PriceSink prices_;
+  DocumentSink documents_;
+  Pacer pacer_;
+  std::vector<MonoNs> beacon_sent_;
+
+  std::string run_id_;  // of the server last connected to; empty: none yet
+  bool attempt_under_way_ = false;
+  MonoNs retry_at_;
+  int64_t retry_ns_;
+  MonoNs resume_at_;  // transient errors: nothing is sent before
+  int64_t back_off_ns_ = 0;
+  std::string noted_error_;  // code of the error last logged
+  MonoNs answered_at_;       // when the window last moved, or was empty
+  MonoNs pinged_at_;
+  MonoNs polled_at_;
+  std::minstd_rand random_;
+};
+
+std::string_view LaneStateName(Lane::State state);
+
+}  // namespace tickbridge

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The share: how much of the server's time the bridge may take once it could take all.
+//
+// With share = 1 the window is kept full. Below that, a lane sends in turns: a batch, its answers, and a pause as long
+// as the share asks for. Readers get their GET in between. A batch of one costs the server about a microsecond and is
+// followed by next to no pause, so a lone tick is never held back.
+//
+// What a command costs the server is measured: (time of a whole batch − time of a lone command's round trip) ÷
+// commands. Threading: the lane's thread.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/types.h"
+
+namespace tickbridge {
+
+class Pacer {
+ public:
+  Pacer(double share, uint32_t window) : share_(share), window_(window) {}
+
+  bool saturates() const { return share_ >= 1.0; }
+
+  // How many commands may be sent now; `in_flight` are unanswered.
+  uint32_t Allowance(uint32_t in_flight, MonoNs now) const {
+    if (saturates()) return window_;
+    if (in_flight != 0 || now < next_turn_) return 0;
+    // As much as keeps the server busy for kTurnNs, and on a long line, where the round trip itself is a pause, for the
+    // share of that.
+    const double busy_ns = kTurnNs + share_ * round_trip_ns_;
+    return static_cast<uint32_t>(std::clamp(busy_ns / cost_ns_, kTurnCommandsMin, static_cast<double>(window_)));
+  }
+
+  void OnSent(uint32_t commands, MonoNs now) {
+    if (batch_ == 0) batch_sent_ = now;
+    batch_ += commands;
+  }
+
+  // All that was sent is answered.
+  void OnAnswered(MonoNs now) {
+    if (batch_ == 0) return;
+    const double took_ns = static_cast<double>(now - batch_sent_);
+    if (batch_ <= kLoneCommands) {
+      // Down at once, up slowly: the least is what the line takes.
+      round_trip_ns_ = round_trip_ns_ == 0 ? took_ns : std::min(took_ns, round_trip_ns_ * 1.02);
+    } else {
+      const double cost = std::clamp((took_ns - round_trip_ns_) / batch_, kCostNsMin, kCostNsMax);
+      cost_ns_ += (cost - cost_ns_) / 8;
+    }
+    const double busy_ns = batch_ * cost_ns_;
+    next_turn_ = batch_sent_ + std::max(now - batch_sent_, static_cast<int64_t>(busy_ns / share_));
+    if (batch_ <= kLoneCommands) next_turn_ = now;
+    batch_ = 0;
+  }
+
+  void OnDisconnected() { batch_ = 0; }
+
+  // True when a lone round trip should be measured again: call, and send a PING on its own.
+  bool WantsProbe(MonoNs now) const { return !saturates() && batch_ == 0 && now - probed_ > kProbeIntervalNs; }
+  void OnProbe(MonoNs now) { probed_ = now; }
+
+  double cost_ns() const { return cost_ns_; }
+
+ private:
+  static constexpr double kTurnNs = 30'000;
+  static constexpr double kTurnCommandsMin = 16;
+  static constexpr double kCostNsMin = 100;
+  static constexpr double kCostNsMax = 1'000'000;
+  static constexpr uint32_t kLoneCommands = 4;
+  static constexpr int64_t kProbeIntervalNs = 200 * kNsPerMs;
+
+  const double share_;
+  const uint32_t window_;
+  double round_trip_ns_ = 0;
+  double cost_ns_ = 1'000;
+  uint32_t batch_ = 0;
+  MonoNs batch_sent_;
+  MonoNs next_turn_;
+  MonoNs probed_;
+};
+
+}  // namespace tickbridge

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sink/price_sink.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "sink/resp.h"
+
+namespace tickbridge {
+namespace {
+
+// The head of a command: verb, key and lifetime. The key's place in it is the same for every symbol.
+constexpr std::string_view kSetex = "*4\r\n$5\r\nSETEX\r\n";
+constexpr std::string_view kPsetex = "*4\r\n$6\r\nPSETEX\r\n";
+
+// A read that keeps losing to a busy writer gives up: the symbol is queued again and loses nothing by waiting.
+constexpr int kLoadAttempts = 4;
+
+// Symbols looked at for a refresh in one duty cycle.
+constexpr int64_t kRefreshLooksMax = 512;
+
+constexpr size_t kHeadBytesTypical = 64;
+
+// Appends `$<bytes>\r\n` before, and `\r\n` behind, a value that `encode` writes. The value's size is known only when
+// it is written; three digits are what it nearly always takes.
+template <typename Encode>
+char* PutValue(char* out, Encode encode) noexcept {
+  constexpr size_t kFrame = sizeof("$ddd\r\n") - 1;
+  char* const value = out + kFrame;
+  char* end = encode(value);
+  const auto bytes = static_cast<size_t>(end - value);
+  char frame[resp::kBulkFrameBytes] = {'$'};
+  char* frame_end = resp::PutUnsigned(frame + 1, bytes);
+  *frame_end++ = '\r';
+  *frame_end++ = '\n';
+  const auto frame_bytes = static_cast<size_t>(frame_end - frame);
+  if (frame_bytes != kFrame) {
+    std::memmove(out + frame_bytes, value, bytes);
+    end = out + frame_bytes + bytes;
+  }
+  std::memcpy(out, frame, frame_bytes);
+  *end++ = '\r';
+  *end++ = '\n';
+  return end;
+}
+
+}  // namespace
+
+PriceSink::PriceSink(const Core& core, uint32_t lane, uint32_t lanes, uint32_t producer, LaneCounts* counts)
+    : core_(core),
+      price_((*core.classes)[0]),
+      lane_(lane),
+      lanes_(lanes),
+      producer_(producer),
+      counts_(counts),
+      encoder_(price_.members),
+      states_(core.table->capacity() / lanes + 1) {
+  for (size_t i = 0; i < states_.size(); ++i) states_[i].settled = core.table->sequence_base();
+  heads_.reserve(states_.size() * kHeadBytesTypical);
+  char ttl[2 * resp::kBulkFrameBytes];
+  head_ttl_bytes_ =
+      static_cast<size_t>(resp::PutBulkNumber(ttl, static_cast<uint64_t>(price_.ttl_ns / kNsPerSec)) - ttl);
+}
+
+int PriceSink::Fill(Outbox* outbox, uint32_t commands_max, MonoNs now) noexcept {
+  uint32_t taken = 0;
+  SymbolId id;
+  while (taken < commands_max && outbox->HasRoom() && NextDirty(&id, now)) {
+    SendDirty(id, outbox, now);
+    ++taken;
+  }
+  return static_cast<int>(taken);
+}
+
+bool PriceSink::NextDirty(SymbolId* id, MonoNs now) noexcept {
+  if (!held_.empty() && held_.top().due_ns <= now.value) {
+    *id = held_.top().id;
+    held_.pop();
+    return true;
+  }
+  while (true) {
+    if (staged_ == staged_end_) {
+      staged_ = 0;
+      staged_end_ = core_.dirty->Take(lane_, staged_ids_);
+      if (staged_end_ == 0) return false;
+    }
+    *id = staged_ids_[staged_++];
+    if (price_.min_interval_ns == 0) return true;
+    // Too early: it waits here, marked, and conflates in its slot like any other.
+    const int64_t due_ns = State(*id).written_ns + price_.min_interval_ns;
+    if (State(*id).written_ns == 0 || due_ns <= now.value) return true;
+    held_.push({due_ns, *id});
+  }
+}
+
+int64_t PriceSink::AgeNs(const Quote& quote, MonoNs now) const noexcept {
+  MonoNs life = quote.received;
+  if (price_.refresh && core_.sources->IsAlive(quote.source, now)) {
+    life = std::max(life, core_.sources->LastLife(quote.source, now));
+  }
+  return std::max<int64_t>(now - life, 0);
+}
+
+void PriceSink::SendDirty(SymbolId id, Outbox* outbox, MonoNs now) noexcept {
+  SymbolState& state = State(id);
+  MonoNs oldest = core_.dirty->Begin(id);
+  if (state.carried_oldest_ns != 0) oldest.value = std::min(oldest.value, state.carried_oldest_ns);
+  Quote quote;
+  for (int attempt = 1; !core_.table->TryLoad(id, &quote); ++attempt) {
+    if (attempt < kLoadAttempts) continue;
+    state.carried_oldest_ns = oldest.value;
+    core_.dirty->Mark(producer_, id, oldest);
+    return;
+  }
+  state.carried_oldest_ns = 0;
+  InFlight entry;
+  entry.kind = InFlight::Kind::kPrice;
+  entry.id = Index(id);
+  entry.sequence = quote.sequence;
+  entry.newest = quote.received;
+  entry.oldest = std::min(oldest, quote.received);
+  entry.sent = now;
+  const Lifetime lifetime = LifetimeOf(price_.ttl_ns, AgeNs(quote, now));
+  if (lifetime.kind == Lifetime::Kind::kNone) {
+    entry.kind = InFlight::Kind::kPriceExpired;
+    if (quote.sequence > state.settled) outbox->CommitNothing(entry);
+    return;
+  }
+  if (state.resend) counts_->resent->Add();
+  Send(id, quote, lifetime, entry, outbox, now);
+}
+
+void PriceSink::Send(SymbolId id, const Quote& quote, Lifetime lifetime, InFlight entry, Outbox* outbox,
+                     MonoNs now) noexcept {
+  SymbolState& state = State(id);
+  if (state.head_bytes == 0) FormatHead(id, &state);
+  const char* head = heads_.data() + state.head_offset;
+  char* const begin = outbox->Begin();
+  char* out = begin;
+  if (lifetime.kind == Lifetime::Kind::kFullSeconds) {
+    std::memcpy(out, head, state.head_bytes);
+    out += state.head_bytes;
+  } else {
+    std::memcpy(out, kPsetex.data(), kPsetex.size());
+    out += kPsetex.size();
+    const size_t key_bytes = state.head_bytes - kSetex.size() - head_ttl_bytes_;
+    std::memcpy(out, head + kSetex.size(), key_bytes);
+    out = resp::PutBulkNumber(out + key_bytes, static_cast<uint64_t>(lifetime.ms));
+  }
+  // Reading the clock's offset costs; only the members that show it need it.
+  const UnixNs received = core_.clock->ToUnix(quote.received);
+  const UnixNs sent = core_.clock->ToUnix(now);
+  const char* const frame = out;
+  out = PutValue(out, [&](char* at) { return encoder_.Encode(at, quote, received, sent); });
+  outbox->Commit(entry, out);
+  counts_->writes->Add();
+  state.resend = false;
+  state.written_ns = now.value;
+  state.deadline_ns = now.value + lifetime.ms * kNsPerMs;
+  if (price_.publish && !entry.is_refresh) {
+    const char* value = static_cast<const char*>(std::memchr(frame, '\n', resp::kBulkFrameBytes)) + 1;
+    // A copy: the publish goes into the same buffer.
+    Publish(id, std::string(value, static_cast<size_t>(out - 2 - value)), outbox, now);
+  }
+}
+
+void PriceSink::FormatHead(SymbolId id, SymbolState* state) {
+  std::string key;
+  const KeyPattern::FieldValue field{"symbol", core_.symbols->Name(id)};
+  price_.key.Render({&field, 1}, &key);
+  state->head_offset = static_cast<uint32_t>(heads_.size());
+  heads_.resize(heads_.size() + kSetex.size() + key.size() + resp::kBulkFrameBytes + head_ttl_bytes_);
+  char* const begin = heads_.data() + state->head_offset;
+  std::memcpy(begin, kSetex.data(), kSetex.size());
+  char* out = resp::PutBulk(begin + kSetex.size(), key);
+  out = resp::PutBulkNumber(out, static_cast<uint64_t>(price_.ttl_ns / kNsPerSec));
+  state->head_bytes = static_cast<uint16_t>(out - begin);
+  heads_.resize(state->head_offset + state->head_bytes);
+}
+
+void PriceSink::Publish(SymbolId id, std::string_view value, Outbox* outbox, MonoNs now) {
+  std::string channel;
+  const KeyPattern::FieldValue field{"symbol", core_.symbols->Name(id)};
+  price_.publish->Render({&field, 1}, &channel);
+  std::string command;
+  resp::AppendCommand(&command, {"PUBLISH", channel, value});
+  char* const begin = outbox->Begin();
+  std::memcpy(begin, command.data(), command.size());
+  InFlight entry;
+  entry.kind = InFlight::Kind::kPublish;
+  entry.sent = now;
+  outbox->Commit(entry, begin + command.size());
+  counts_->published->Add();
+}
+
+int PriceSink::Refresh(Outbox* outbox, MonoNs now) noexcept {
+  if (!price_.refresh) return 0;
+  const uint32_t symbols = core_.symbols->size();
+  const uint32_t ours = symbols > lane_ ? (symbols - lane_ - 1) / lanes_ + 1 : 0;
+  // The whole lane is looked over four times a lifetime, evenly: what was written in one burst is refreshed spread out.
+  const int64_t round_ns = price_.ttl_ns / 4;
+  const int64_t elapsed_ns = std::min(now - refresh_looked_, round_ns);
+  const int64_t looks = std::min(elapsed_ns * ours / round_ns, kRefreshLooksMax);
+  if (looks == 0) return 0;
+  refresh_looked_ = looks == kRefreshLooksMax ? refresh_looked_ + looks * round_ns / ours : now;
+  int sent = 0;
+  for (int64_t i = 0; i < looks && outbox->HasRoom(); ++i) {
+    refresh_cursor_ = refresh_cursor_ + 1 < ours ? refresh_cursor_ + 1 : 0;
+    const SymbolId id{lane_ + refresh_cursor_ * lanes_};
+    SymbolState& state = State(id);
+    if (state.written_ns == 0 || state.deadline_ns - now.value > price_.ttl_ns / 2) continue;
+    if (now.value - state.written_ns < price_.min_interval_ns) continue;
+    // Relaxed: a hint. A dirty symbol is about to be written anyway.
+    if (core_.table->Dirty(id).load(std::memory_order_relaxed) != 0) continue;
+    Quote quote;
+    if (!core_.table->TryLoad(id, &quote) || !core_.sources->IsAlive(quote.source, now)) continue;
+    const Lifetime lifetime = LifetimeOf(price_.ttl_ns, AgeNs(quote, now));
+    // Nothing to gain while the source shows no newer life than the last write knew.
+    if (lifetime.kind == Lifetime::Kind::kNone || now.value + lifetime.ms * kNsPerMs <= state.deadline_ns) continue;
+    InFlight entry;
+    entry.kind = InFlight::Kind::kPrice;
+    entry.is_refresh = true;
+    entry.id = Index(id);
+    entry.sequence = quote.sequence;
+    entry.newest = entry.oldest = quote.received;
+    entry.sent = now;
+    Send(id, quote, lifetime, entry, outbox, now);
+    counts_->refreshed->Add();
+    ++sent;
+  }
+  return sent;
+}
+
+void PriceSink::OnSettled(const InFlight& entry, LaneCounts::End end, MonoNs now) noexcept {
+  SymbolState& state = State(SymbolId{entry.id});
+  if (end == LaneCounts::End::kWritten) {
+    counts_->acks->Add();
+    if (entry.sequence > state.settled) counts_->RecordLatency(entry, now);
+  }
+  counts_->Settle(end, entry.sequence, &state.settled);
+}
+
+void PriceSink::OnLost(const InFlight& entry) noexcept {
+  const SymbolId id{entry.id};
+  SymbolState& state = State(id);
+  if (entry.kind == InFlight::Kind::kPrice) state.resend = true;
+  if (entry.sequence > state.settled) {
+    state.carried_oldest_ns =
+        state.carried_oldest_ns == 0 ? entry.oldest.value : std::min(state.carried_oldest_ns, entry.oldest.value);
+  }
+  core_.dirty->Mark(producer_, id, entry.oldest);
+}
+
+void PriceSink::Resync(MonoNs now) noexcept {
+  for (uint32_t index = lane_; index < core_.symbols->size(); index += lanes_) {
+    const SymbolId id{index};
+    if (core_.table->Sequence(id) == core_.table->sequence_base()) continue;
+    if (State(id).written_ns != 0) State(id).resend = true;
+    core_.dirty->Mark(producer_, id, now);
+  }
+}
+
+}  // namespace tickbridge

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sink/quote_encoder.h"
+
+#include <charconv>
+#include <cstring>
+#include <string_view>
+
+namespace tickbridge {
+namespace {
+
+constexpr size_t kIntegerCharsMax = 20;
+
+Field FieldOf(QuoteMember member) {
+  switch (member) {
+    case QuoteMember::kLast:
+      return Field::kLast;
+    case QuoteMember::kBid:
+      return Field::kBid;
+    case QuoteMember::kAsk:
+      return Field::kAsk;
+    case QuoteMember::kVolume:
+      return Field::kVolume;
+    case QuoteMember::kHigh:
+      return Field::kHigh;
+    case QuoteMember::kLow:
+      return Field::kLow;
+    case QuoteMember::kBidSize:
+      return Field::kBidSize;
+    case QuoteMember::kAskSize:
+      return Field::kAskSize;
+    default:
+      return Field::kLastSize;
+  }
+}
+
+char* PrintText(char* out, std::string_view text) noexcept {
+  std::memcpy(out, text.data(), text.size());
+  return out + text.size();
+}
+
+char* PrintInteger(char* out, uint64_t value) noexcept { return std::to_chars(out, out + kIntegerCharsMax, value).ptr; }
+
+// A time where 0 means that there is none.
+char* PrintTime(char* out, int64_t value) noexcept {
+  return value == 0 ? PrintText(out, "null") : PrintInteger(out, static_cast<uint64_t>(value));
+}
+
+std::string_view StatusText(Status status) noexcept {
+  switch (status) {
+    case Status::kOk:
+      return "\"ok\"";
+    case Status::kHalted:
+      return "\"halted\"";
+    case Status::kGap:
+      return "\"gap\"";
+    case Status::kClosed:
+      return "\"closed\"";
+  }
+  return "null";
+}
+
+}  // namespace
+
+QuoteEncoder::QuoteEncoder(std::span<const QuoteMember> members) {
+  for (const QuoteMember member : members) {
+    Member entry{};
+    const std::string name =
+        std::string(members_.empty() ? "{\"" : ",\"") + std::string(QuoteMemberName(member)) + "\":";
+    static_assert(kNameBytes >= sizeof(",\"ReceivedNs\":") - 1, "the longest name fits");
+    std::memcpy(entry.name, name.data(), name.size());
+    entry.name_bytes = static_cast<uint8_t>(name.size());
+    entry.member = member;
+    entry.field = FieldOf(member);
+    members_.push_back(entry);
+  }
+  static_assert(kMaxDecimalChars >= kIntegerCharsMax);
+  // The spare block is for the scratch that the printers may write behind their end.
+  bytes_max_ = 2 + members_.size() * (kNameBytes + kMaxDecimalChars) + kNameBytes;
+}
+
+char* QuoteEncoder::Encode(char* out, const Quote& quote, UnixNs received, UnixNs sent) const noexcept {
+  if (members_.empty()) return PrintText(out, "{}");
+  for (const Member& member : members_) {
+    std::memcpy(out, member.name, kNameBytes);
+    out += member.name_bytes;
+    switch (member.member) {
+      case QuoteMember::kLast:
+      case QuoteMember::kBid:
+      case QuoteMember::kAsk:
+      case QuoteMember::kHigh:
+      case QuoteMember::kLow:
+        out = quote.Has(member.field) ? PrintPrice(out, quote.Get(member.field)) : PrintText(out, "null");
+        break;
+      case QuoteMember::kVolume:
+      case QuoteMember::kBidSize:
+      case QuoteMember::kAskSize:
+      case QuoteMember::kLastSize:
+        out = quote.Has(member.field) ? PrintSize(out, quote.Get(member.field)) : PrintText(out, "null");
+        break;
+      case QuoteMember::kTimestamp:
+        out = PrintTime(out, quote.timestamp.value);
+        break;
+      case QuoteMember::kSequence:
+        out = PrintInteger(out, quote.sequence);
+        break;
+      case QuoteMember::kReceivedNs:
+        out = PrintTime(out, received.value);
+        break;
+      case QuoteMember::kSentNs:
+        out = PrintTime(out, sent.value);
+        break;
+      case QuoteMember::kStatus:
+        out = PrintText(out, StatusText(quote.status));
+        break;
+    }
+  }
+  *out++ = '}';
+  return out;
+}
+
+}  // namespace tickbridge

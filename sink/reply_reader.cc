@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sink/reply_reader.h"
+
+#include <hiredis/hiredis.h>
+
+#include <cstring>
+
+namespace tickbridge {
+namespace {
+constexpr size_t kBufferBytes = size_t{256} << 10;
+constexpr std::string_view kOkReply = "+OK\r\n";
+}  // namespace
+
+// hiredis' reader with the bytes it was given and the reply it made last.
+struct ReplyReader::Slow {
+  Slow() : reader(redisReaderCreate()) {}
+  ~Slow() {
+    Drop();
+    redisReaderFree(reader);
+  }
+  Slow(const Slow&) = delete;
+  Slow& operator=(const Slow&) = delete;
+  void Drop() {
+    if (reply != nullptr) freeReplyObject(reply);
+    reply = nullptr;
+  }
+  // True when it holds neither bytes nor half a reply, so that the fast path may go on.
+  bool Idle() const { return reader->pos == reader->len && reader->ridx == -1; }
+
+  redisReader* reader;
+  redisReply* reply = nullptr;
+  bool active = false;
+};
+
+ReplyReader::ReplyReader() : buffer_(kBufferBytes), slow_(std::make_unique<Slow>()) {}
+ReplyReader::~ReplyReader() = default;
+
+std::span<char> ReplyReader::WritableSpace() {
+  if (begin_ == end_) {
+    begin_ = end_ = 0;
+  } else if (end_ == buffer_.size()) {
+    // Next has taken all whole replies; what is left is the head of one, a few bytes.
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  return {buffer_.data() + end_, buffer_.size() - end_};
+}
+
+ReplyReader::Result ReplyReader::Next(ServerReply* reply) {
+  if (slow_->active) return NextSlow(reply);
+  const char* at = buffer_.data() + begin_;
+  const size_t left = end_ - begin_;
+  if (left >= kOkReply.size() && std::memcmp(at, kOkReply.data(), kOkReply.size()) == 0) {
+    begin_ += kOkReply.size();
+    reply->kind = ServerReply::Kind::kOk;
+    return Result::kReply;
+  }
+  if (left == 0) return Result::kNeedMore;
+  if (left < kOkReply.size() && std::memcmp(at, kOkReply.data(), left) == 0) return Result::kNeedMore;
+  slow_->active = true;
+  return NextSlow(reply);
+}
+
+ReplyReader::Result ReplyReader::NextSlow(ServerReply* reply) {
+  slow_->Drop();
+  if (end_ > begin_) {
+    // An error shows below, when a reply is asked for.
+    redisReaderFeed(slow_->reader, buffer_.data() + begin_, end_ - begin_);
+    begin_ = end_ = 0;
+  }
+  void* parsed = nullptr;
+  if (redisReaderGetReply(slow_->reader, &parsed) != REDIS_OK) return Result::kProtocolError;
+  if (parsed == nullptr) {
+    if (!slow_->Idle()) return Result::kNeedMore;
+    slow_->active = false;
+    return Result::kNeedMore;
+  }
+  slow_->reply = static_cast<redisReply*>(parsed);
+  if (slow_->Idle()) slow_->active = false;
+  const redisReply& r = *slow_->reply;
+  reply->text = r.str == nullptr ? std::string_view() : std::string_view(r.str, r.len);
+  reply->integer = r.integer;
+  switch (r.type) {
+    case REDIS_REPLY_STATUS:
+      reply->kind = reply->text == "OK" ? ServerReply::Kind::kOk : ServerReply::Kind::kStatus;
+      break;
+    case REDIS_REPLY_ERROR:
+      reply->kind = ServerReply::Kind::kError;
+      break;
+    case REDIS_REPLY_INTEGER:
+      reply->kind = ServerReply::Kind::kInteger;
+      break;
+    default:
+      reply->kind = ServerReply::Kind::kOther;
+      break;
+  }
+  return Result::kReply;
+}
+
+void ReplyReader::Reset() {
+  begin_ = end_ = 0;
+  slow_ = std::make_unique<Slow>();
+}
+
+}  // namespace tickbridge

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The replies of one connection, in order. `+OK` and small integers, which is what nearly every reply is, are
+// recognised in place; everything else goes through hiredis' reader.
+//
+// Threading: one thread. Progress: never blocks; it only looks at bytes it was given.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tickbridge {
+
+struct ServerReply {
+  enum class Kind : uint8_t {
+    kOk,       // +OK
+    kInteger,  // `integer`
+    kStatus,   // another simple string, in `text`
+    kError,    // `text` begins with the error's code
+    kOther,    // a bulk string, array, null …; nothing that a write is answered with
+  };
+  Kind kind = Kind::kOk;
+  int64_t integer = 0;
+  std::string_view text;  // lives until the next call of Next
+};
+
+class ReplyReader {
+ public:
+  enum class Result : uint8_t { kReply, kNeedMore, kProtocolError };
+
+  ReplyReader();
+  ~ReplyReader();
+
+  // Room for bytes from the connection; never empty.
+  std::span<char> WritableSpace();
+  void Commit(size_t bytes) { end_ += bytes; }
+
+  Result Next(ServerReply* reply);
+
+  // Forgets everything, for a new connection.
+  void Reset();
+
+ private:
+  struct Slow;
+  Result NextSlow(ServerReply* reply);
+
+  std::vector<char> buffer_;
+  size_t begin_ = 0;
+  size_t end_ = 0;
+  std::unique_ptr<Slow> slow_;
+};
+
+}  // namespace tickbridge

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lane against a real redis-server, stepped by hand: no threads but the connector's, no sleeps.
+#include "sink/lane.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/clock.h"
+#include "sink/redis_connector.h"
+#include "tests/redis_server.h"
+
+namespace tickbridge {
+namespace {
+
+// A bridge without feeds: the test calls Ingest as a decoder would.
+class LaneTest : public ::testing::Test {
+ protected:
+  void SetUp() override { Build(DefaultKeyClasses(), Lane::Options{}); }
+
+  void Build(std::vector<KeyClass> classes, Lane::Options options, uint32_t symbols = 4096) {
+    lane_.reset();
+    classes_ = std::move(classes);
+    counters_ = *CountersFile::Create("");
+    symbols_ = std::make_unique<SymbolTable>(symbols);
+    table_ = std::make_unique<LatestTable>(LatestTable::Options{symbols, 1'000});
+    dirty_ = std::make_unique<DirtyQueue>(table_.get(), 1, 1);
+    sources_ = std::make_unique<SourceTable>();
+    documents_ = std::make_unique<DocumentTable>(1024, 1, sources_.get());
+    core_ = {&clock_, symbols_.get(), table_.get(), dirty_.get(), documents_.get(), sources_.get(), &classes_};
+    Ingest::Options input;
+    input.feed = "test";
+    ingest_ = std::make_unique<Ingest>(core_, input, counters_.get());
+    RedisConnector::Options connect;
+    connect.target.kind = RedisTarget::Kind::kUnix;
+    connect.target.unix_path = redis_.socket();
+    connect.client_name = "tickbridge:test:0";
+    lane_ =
+        std::make_unique<Lane>(core_, std::move(options), std::make_unique<RedisConnector>(connect), counters_.get());
+    source_ = sources_->Open(0, clock_.Now());
+    Batch();
+  }
+
+  void Batch() { ingest_->BeginBatch(source_, clock_.Now()); }
+  void Quote(const std::string& symbol, int64_t bid, int64_t ask) {
+    Tick tick;
+    tick.Set(Field::kBid, {bid, -2});
+    tick.Set(Field::kAsk, {ask, -2});
+    tick.quote_time = VenueNsFromMs(1'700'000'000'000);
+    ingest_->OnTick(symbol, tick);
+  }
+  void Document(std::string_view key_class, std::string_view account, std::string_view value, bool deleted = false) {
+    const KeyPattern::FieldValue field{"account", account};
+    DocumentRecord record;
+    record.key_class = key_class;
+    record.fields = {&field, 1};
+    record.value = value;
+    record.deleted = deleted;
+    ingest_->OnDocument(record);
+  }
+  uint64_t Pending() const {
+    const LaneCounts& counts = lane_->counts();
+    return ingest_->counts().accepted->Get() - counts.written->Get() - counts.conflated->Get() - counts.expired->Get() -
+           counts.failed->Get();
+  }
+  bool Drain() {
+    return WaitFor([this] {
+      lane_->DoWork();
+      return Pending() == 0;
+    });
+  }
+
+  SystemClock clock_;
+  RedisServer redis_;
+  std::vector<KeyClass> classes_;
+  std::unique_ptr<CountersFile> counters_;
+  std::unique_ptr<SymbolTable> symbols_;
+  std::unique_ptr<LatestTable> table_;
+  std::unique_ptr<DirtyQueue> dirty_;
+  std::unique_ptr<SourceTable> sources_;
+  std::unique_ptr<DocumentTable> documents_;
+  Core core_;
+  std::unique_ptr<Ingest> ingest_;
+  std::unique_ptr<Lane> lane_;
+  SourceId source_{};
+};
+
+constexpr char kQuoteValue[] =
+    R"({"Last":null,"Bid":1.0,"Ask":2.5,"Volume":null,"High":null,"Low":null,"Timestamp":1700000000000})";
+
+TEST_F(LaneTest, WritesTheNewestValueWithItsLifetime) {
+  Quote("MNQZ5", 50, 60);
+  Quote("MNQZ5", 100, 250);
+  ASSERT_TRUE(Drain());
+  EXPECT_EQ(redis_.Call({"GET", "price:MNQZ5:latest"}), kQuoteValue);
+  EXPECT_EQ(redis_.Call({"TTL", "price:MNQZ5:latest"}), "5");
+  EXPECT_EQ(lane_->counts().written->Get(), 1u);
+  EXPECT_EQ(lane_->counts().conflated->Get(), 1u);
+}
+
+TEST_F(LaneTest, WritesAndDeletesDocuments) {
+  Document("positions", "A1", R"({"qty":2})");
+  ASSERT_TRUE(Drain());
+  EXPECT_EQ(redis_.Call({"GET", "hft:positions:A1:all"}), R"({"qty":2})");
+  Batch();
+  Document("positions", "A1", "", true);
+  ASSERT_TRUE(Drain());
+  EXPECT_EQ(redis_.Call({"EXISTS", "hft:positions:A1:all"}), "0");
+}
+
+TEST_F(LaneTest, SendsNothingThatIsTooOld) {
+  ingest_->BeginBatch(source_, clock_.Now() - 6 * kNsPerSec);
+  Quote("OLD", 1, 2);
+  ingest_->BeginBatch(source_, clock_.Now() - 3 * kNsPerSec);
+  Quote("LATE", 1, 2);
+  ASSERT_TRUE(Drain());
+  EXPECT_EQ(lane_->counts().expired->Get(), 1u);
+  EXPECT_EQ(lane_->counts().written->Get(), 1u);
+  EXPECT_EQ(redis_.Call({"EXISTS", "price:OLD:latest"}), "0");
+  const int64_t left_ms = std::stoll(redis_.Call({"PTTL", "price:LATE:latest"}));
+  EXPECT_GT(left_ms, 0);
+  EXPECT_LE(left_ms, 2000);
+}
+
+TEST_F(LaneTest, SendsEverythingAgainToAServerThatForgotIt) {
+  std::vector<KeyClass> classes = DefaultKeyClasses();
+  classes[0].ttl_ns = 600 * kNsPerSec;
+  classes[1].ttl_ns = 600 * kNsPerSec;
+  Build(std::move(classes), Lane::Options{});
+  for (int i = 0; i < 500; ++i) Quote("S" + std::to_string(i), i, i + 1);
+  Document("positions", "A1", "[1]");
+  ASSERT_TRUE(Drain());
+  redis_.Kill();
+  redis_.Start();
+  ASSERT_TRUE(WaitFor([this] {
+    lane_->DoWork();
+    return redis_.Call({"DBSIZE"}) == "501";
+  }));
+  EXPECT_TRUE(WaitFor([this] {
+    lane_->DoWork();
+    return lane_->counts().acks->Get() == 1002;
+  }));
+  EXPECT_EQ(lane_->counts().resent->Get(), 501u);
+  EXPECT_EQ(lane_->counts().written->Get(), 501u);
+  EXPECT_EQ(redis_.Call({"GET", "hft:positions:A1:all"}), "[1]");
+}
+
+TEST_F(LaneTest, LosesNothingWhenConnectionsAreCut) {
+  for (int round = 0; round < 50; ++round) {
+    Batch();
+    for (int i = 0; i < 200; ++i) Quote("S" + std::to_string(i), round, round + 1);
+    lane_->DoWork();
+    if (round % 3 == 0) redis_.Call({"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"});
+  }
+  ASSERT_TRUE(Drain());
+  for (int i = 0; i < 200; ++i) {
+    EXPECT_NE(redis_.Call({"GET", "price:S" + std::to_string(i) + ":latest"}).find("\"Bid\":0.49,\"Ask\":0.5,"),
+              std::string::npos);
+  }
+}
+
+TEST_F(LaneTest, KeepsWhatATransientErrorRefusedAndSaysSoOnce) {
+  redis_.Call({"CONFIG", "SET", "maxmemory", "1"});
+  Quote("MNQZ5", 100, 250);
+  ASSERT_TRUE(WaitFor([this] {
+    lane_->DoWork();
+    return lane_->counts().errors->Get() >= 2;
+  }));
+  EXPECT_EQ(lane_->state(), Lane::State::kBackingOff);
+  EXPECT_EQ(lane_->last_error().substr(0, 3), "OOM");
+  redis_.Call({"CONFIG", "SET", "maxmemory", "0"});
+  Batch();
+  Quote("MNQZ5", 100, 250);
+  ASSERT_TRUE(Drain());
+  EXPECT_EQ(redis_.Call({"GET", "price:MNQZ5:latest"}), kQuoteValue);
+  EXPECT_EQ(lane_->state(), Lane::State::kUp);
+}
+
+TEST_F(LaneTest, CountsAPermanentErrorAsFailedAndGoesOn) {
+  redis_.Call({"ACL", "SETUSER", "default", "resetkeys", "~price:GOOD:*"});
+  Quote("BAD", 1, 2);
+  Quote("GOOD", 100, 250);
+  ASSERT_TRUE(Drain());
+  EXPECT_EQ(lane_->counts().failed->Get(), 1u);
+  EXPECT_EQ(lane_->counts().written->Get(), 1u);
+  EXPECT_EQ(redis_.Call({"GET", "price:GOOD:latest"}), kQuoteValue);
+}
+
+TEST_F(LaneTest, EndsThePredecessorsOfItsName) {
+  RedisServer& server = redis_;
+  Quote("A", 1, 2);
+  ASSERT_TRUE(Drain());
+  RedisConnector::Options connect;
+  connect.target.unix_path = server.socket();
+  connect.client_name = "tickbridge:test:0";
+  RedisConnector second(connect);
+  second.Begin();
+  std::optional<absl::StatusOr<Session>> session;
+  ASSERT_TRUE(WaitFor([&] { return (session = second.Poll()).has_value(); }));
+  ASSERT_TRUE(session->ok()) << session->status();
+  EXPECT_TRUE((*session)->fenced);
+  EXPECT_TRUE(WaitFor([this] {
+    lane_->DoWork();
+    return lane_->counts().reconnects->Get() == 1;
+  }));
+}
+
+TEST_F(LaneTest, RefreshesAQuietSymbolWhileItsSourceLives) {
+  std::vector<KeyClass> classes = DefaultKeyClasses();
+  classes[0].ttl_ns = kNsPerSec / 2;
+  classes[0].refresh = true;
+  Build(std::move(classes), Lane::Options{});
+  Quote("MNQZ5", 100, 250);
+  ASSERT_TRUE(WaitFor([this] {
+    lane_->DoWork();
+    return lane_->counts().refreshed->Get() >= 4;
+  }));
+  EXPECT_EQ(redis_.Call({"GET", "price:MNQZ5:latest"}), kQuoteValue);
+  EXPECT_EQ(lane_->counts().written->Get(), 1u);
+  sources_->Close(source_);
+  EXPECT_TRUE(WaitFor([this] {
+    lane_->DoWork();
+    return redis_.Call({"EXISTS", "price:MNQZ5:latest"}) == "0";
+  }));
+}
+
+TEST_F(LaneTest, BoundsTheRateOfAKeyAndStillSendsItsLastValue) {
+  std::vector<KeyClass> classes = DefaultKeyClasses();
+  classes[0].min_interval_ns = 50 * kNsPerMs;
+  Build(std::move(classes), Lane::Options{});
+  const MonoNs end = clock_.Now() + 220 * kNsPerMs;
+  int64_t value = 0;
+  while (clock_.Now() < end) {
+    Batch();
+    ++value;
+    Quote("MNQZ5", value, value + 1);
+    lane_->DoWork();
+  }
+  ASSERT_TRUE(Drain());
+  EXPECT_LE(lane_->counts().writes->Get(), 6u);
+  EXPECT_GE(lane_->counts().writes->Get(), 2u);
+  EXPECT_EQ(lane_->counts().written->Get() + lane_->counts().conflated->Get(), static_cast<uint64_t>(value));
+}
+
+TEST_F(LaneTest, PublishesAfterTheSet) {
+  std::vector<KeyClass> classes = DefaultKeyClasses();
+  classes[0].publish = *KeyPattern::Parse("price.{symbol}");
+  Build(std::move(classes), Lane::Options{});
+  redisContext* subscriber = redisConnectUnix(redis_.socket().c_str());
+  ASSERT_EQ(subscriber->err, 0);
+  freeReplyObject(redisCommand(subscriber, "SUBSCRIBE price.MNQZ5"));
+  Quote("MNQZ5", 100, 250);
+  ASSERT_TRUE(Drain());
+  redisReply* message = nullptr;
+  ASSERT_EQ(redisGetReply(subscriber, reinterpret_cast<void**>(&message)), REDIS_OK);
+  ASSERT_EQ(message->elements, 3u);
+  EXPECT_STREQ(message->element[2]->str, kQuoteValue);
+  freeReplyObject(message);
+  redisFree(subscriber);
+}
+
+TEST_F(LaneTest, KeepsAFeedsKeyAliveWhileTheFeedLives) {
+  bool alive = true;
+  Lane::Options options;
+  options.beacons.push_back({"test", "feed:test:alive", kNsPerSec / 4, [&](MonoNs) { return alive; }});
+  Build(DefaultKeyClasses(), std::move(options));
+  ASSERT_TRUE(WaitFor([this] {
+    lane_->DoWork();
+    return lane_->counts().beacons->Get() >= 6;
+  }));
+  EXPECT_EQ(redis_.Call({"EXISTS", "feed:test:alive"}), "1");
+  alive = false;
+  EXPECT_TRUE(WaitFor([this] {
+    lane_->DoWork();
+    return redis_.Call({"EXISTS", "feed:test:alive"}) == "0";
+  }));
+}
+
+TEST_F(LaneTest, SaysThatTheServerStallsAndCatchesUpWhenItWakes) {
+  Lane::Options options;
+  options.ack_timeout_ns = 50 * kNsPerMs;
+  Build(DefaultKeyClasses(), std::move(options));
+  Quote("MNQZ5", 1, 2);
+  ASSERT_TRUE(Drain());
+  redis_.Signal(SIGSTOP);
+  int64_t value = 0;
+  ASSERT_TRUE(WaitFor([this, &value] {
+    Batch();
+    ++value;
+    Quote("MNQZ5", value, value + 1);
+    lane_->DoWork();
+    return lane_->state() == Lane::State::kStalled;
+  }));
+  Batch();
+  Quote("MNQZ5", 100, 250);
+  redis_.Signal(SIGCONT);
+  ASSERT_TRUE(Drain());
+  EXPECT_EQ(lane_->state(), Lane::State::kUp);
+  EXPECT_EQ(redis_.Call({"GET", "price:MNQZ5:latest"}), kQuoteValue);
+}
+
+}  // namespace
+}  // namespace tickbridge

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/bridge.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "feed/datagram_feed.h"
+#include "feed/file_feed.h"
+#include "feed/stream_feed.h"
+#include "feed/synth.h"
+#include "sink/redis_connector.h"
+#include "tools/units.h"
+
+namespace tickbridge {
+namespace {
+
+// A lane whose Redis is on this host retries quickly: a failed attempt costs microseconds there.
+constexpr int64_t kLocalRetryMaxNs = 20 * kNsPerMs;
+constexpr int64_t kMaintainIntervalNs = kNsPerSec / 2;
+
+bool IsLocal(const RedisTarget& target) {
+  return !target.unix_path.empty() || target.host == "localhost" || target.host == "::1" ||
+         target.host.starts_with("127.");
+}
+
+IdleMode ParseIdle(const std::string& idle) {
+  return idle == "spin" ? IdleMode::kSpin : idle == "yield" ? IdleMode::kYield : IdleMode::kBackoff;
+}
+
+std::string HistogramJson(const HistogramSummary& h) {
+  return absl::StrFormat("{\"count\":%d,\"p50\":%d,\"p90\":%d,\"p99\":%d,\"p999\":%d,\"max\":%d}", h.count, h.p50,
+                         h.p90, h.p99, h.p999, h.max);
+}
+
+std::string Micros(int64_t ns) { return absl::StrFormat("%.1f µs", static_cast<double>(ns) / 1000); }
+
+}  // namespace
+
+uint64_t Summary::rejected_total() const {
+  uint64_t total = 0;
+  for (const uint64_t count : rejected) total += count;
+  return total;
+}
+
+std::string Summary::Json() const {
+  std::string reasons;
+  for (size_t i = 0; i < kRejectReasonCount; ++i) {
+    if (rejected[i] == 0) continue;
+    absl::StrAppend(&reasons, reasons.empty() ? "" : ",", "\"", kRejectReasonNames[i], "\":", rejected[i]);
+  }
+  return absl::StrCat(
+      "{\"records\":", records, ",\"accepted\":", accepted, ",\"rejected\":{", reasons, "},\"control\":", control,
+      ",\"symbols\":", symbols, ",\"documents\":", documents, ",\"written\":", written, ",\"conflated\":", conflated,
+      ",\"expired\":", expired, ",\"failed\":", failed, ",\"pending\":", pending, ",\"writes\":", writes,
+      ",\"acks\":", acks, ",\"resent\":", resent, ",\"refreshed\":", refreshed,
+      ",\"elapsed_s\":", absl::StrFormat("%.6f", elapsed_s), ",\"tick_to_ack_ns\":", HistogramJson(tick_to_ack_ns),
+      ",\"staleness_ns\":", HistogramJson(staleness_ns), "}");
+}
+
+std::string Summary::Text() const {
+  std::string text = absl::StrFormat("records      %d in %.3f s (%.0f/s): %d accepted, %d rejected, %d control\n",
+                                     records, elapsed_s, elapsed_s > 0 ? static_cast<double>(records) / elapsed_s : 0,
+                                     accepted, rejected_total(), control);
+  for (size_t i = 0; i < kRejectReasonCount; ++i) {
+    if (rejected[i] != 0) absl::StrAppendFormat(&text, "  rejected   %d %s\n", rejected[i], kRejectReasonNames[i]);
+  }
+  absl::StrAppendFormat(&text, "keys         %d symbols, %d documents\n", symbols, documents);
+  absl::StrAppendFormat(&text, "accepted     %d written, %d conflated, %d expired, %d failed, %d pending\n", written,
+                        conflated, expired, failed, pending);
+  absl::StrAppendFormat(&text, "redis        %d writes, %d acknowledged, %d resent, %d refreshed\n", writes, acks,
+                        resent, refreshed);
+  absl::StrAppend(&text, "tick to ack  p50 ", Micros(tick_to_ack_ns.p50), ", p99 ", Micros(tick_to_ack_ns.p99),
+                  ", p99.9 ", Micros(tick_to_ack_ns.p999), ", max ", Micros(tick_to_ack_ns.max), " (",
+                  tick_to_ack_ns.count, ")\n");
+  absl::StrAppend(&text, "staleness    p50 ", Micros(staleness_ns.p50), ", p99 ", Micros(staleness_ns.p99), ", p99.9 ",
+                  Micros(staleness_ns.p999), ", max ", Micros(staleness_ns.max), "\n");
+  return text;
+}
+
+// Stands before a feed, and can be shut: the agent behind it takes nothing more.
+class Bridge::Gate final : public Agent {
+ public:
+  explicit Gate(Agent* agent) : agent_(agent) {}
+  int DoWork() noexcept override {
+    // Relaxed: whoever shuts it waits until the counters stand still.
+    return shut_.load(std::memory_order_relaxed) ? 0 : agent_->DoWork();
+  }
+  std::string_view name() const override { return agent_->name(); }
+  void OnStart() noexcept override { agent_->OnStart(); }
+  void OnClose() noexcept override { agent_->OnClose(); }
+  void Shut() noexcept { shut_.store(true, std::memory_order_relaxed); }
+
+ private:
+  Agent* const agent_;
+  std::atomic<bool> shut_{false};
+};
+
+Bridge::Bridge(Options options, std::unique_ptr<CountersFile> counters)
+    : options_(std::move(options)), clock_(MakeClock()), counters_(std::move(counters)) {
+  const Config& config = options_.config;
+  const uint32_t lanes = config.redis.lanes;
+  const auto runners = static_cast<uint32_t>(config.runners.size());
+  symbols_ = std::make_unique<SymbolTable>(config.table.max_symbols);
+  LatestTable::Options table;
+  table.capacity = config.table.max_symbols;
+  table.sequence_base = static_cast<uint64_t>(clock_->UnixNow().value / kNsPerUs);
+  table_ = std::make_unique<LatestTable>(table);
+  dirty_ = std::make_unique<DirtyQueue>(table_.get(), runners, lanes);
+  sources_ = std::make_unique<SourceTable>();
+  documents_ = std::make_unique<DocumentTable>(config.table.max_documents, lanes, sources_.get());
+  core_ = {clock_.get(),   symbols_.get(),          table_.get(), dirty_.get(), documents_.get(),
+           sources_.get(), &options_.config.classes};
+  agents_.resize(config.runners.size());
+}
+
+Bridge::~Bridge() { Stop(); }
+
+absl::StatusOr<std::unique_ptr<Bridge>> Bridge::Create(Options options) {
+  if (options.target.tls) {
+    return absl::UnimplementedError("rediss:// (TLS) is not supported by this version");
+  }
+  auto counters = CountersFile::Create(options.counters_path);
+  if (!counters.ok()) return counters.status();
+  std::unique_ptr<Bridge> bridge(new Bridge(std::move(options), *std::move(counters)));
+  if (absl::Status status = bridge->Wire(); !status.ok()) return status;
+  return bridge;
+}
+
+uint32_t Bridge::RunnerOf(const std::string& agent) const {
+  const std::vector<RunnerConfig>& runners = options_.config.runners;
+  for (uint32_t i = 0; i < runners.size(); ++i) {
+    const std::vector<std::string>& agents = runners[i].agents;
+    if (std::find(agents.begin(), agents.end(), agent) != agents.end()) return i;
+  }
+  // `sink` stands for all lanes that are not named.
+  return agent.starts_with("sink.") ? RunnerOf("sink") : 0;
+}
+
+absl::Status Bridge::Wire() {
+  const Config& config = options_.config;
+  for (const FeedConfig& feed : config.feeds) {
+    if (absl::Status status = AddFeed(feed, RunnerOf("feed." + feed.name)); !status.ok()) return status;
+  }
+  for (uint32_t lane = 0; lane < config.redis.lanes; ++lane) {
+    if (absl::Status status = AddLane(lane, RunnerOf(absl::StrCat("sink.", lane))); !status.ok()) return status;
+  }
+  for (size_t i = 0; i < config.runners.size(); ++i) {
+    const RunnerConfig& runner = config.runners[i];
+    Runner::Options options;
+    options.name = runner.name;
+    options.cpu = runner.cpu;
+    options.idle = ParseIdle(runner.idle);
+    options.max_park_ns = runner.max_park_ns;
+    runners_.push_back(std::make_unique<Runner>(std::move(options), agents_[i], clock_.get()));
+    cycle_max_.push_back(counters_->AddGauge(absl::StrCat("runner.", runner.name, ".duty_cycle_ns_max")));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Bridge::AddFeed(const FeedConfig& feed, uint32_t runner) {
+  Ingest::Options input;
+  input.feed = feed.name;
+  input.owner = OwnerId{runner + 1};
+  input.producer = runner;
+  input.replay = options_.replay;
+  input.max_ahead_ns = feed.max_ahead_ns;
+  std::tie(input.symbol_prefix, input.symbol_suffix) = SymbolAffixes(feed);
+  ingests_.push_back(std::make_unique<Ingest>(core_, std::move(input), counters_.get()));
+  Ingest* ingest = ingests_.back().get();
+
+  absl::StatusOr<std::unique_ptr<Feed>> made;
+  if (feed.type == "file") {
+    FileFeed::Options options;
+    options.name = feed.name;
+    options.path = feed.path;
+    options.speed = *ParseSpeed(feed.speed);
+    options.keep_source = options_.replay;
+    made = FileFeed::Open(std::move(options), ingest, counters_.get());
+  } else if (feed.type == "unix_stream" || feed.type == "tcp") {
+    StreamFeed::Options options;
+    options.name = feed.name;
+    options.unix_path = feed.path;
+    options.tcp_address = feed.address;
+    options.unix_mode = feed.socket_mode;
+    options.liveness_timeout_ns = feed.liveness_timeout_ns;
+    made = StreamFeed::Open(std::move(options), ingest, counters_.get());
+  } else if (feed.type == "unix_datagram" || feed.type == "udp") {
+    DatagramFeed::Options options;
+    options.name = feed.name;
+    options.liveness_timeout_ns = feed.liveness_timeout_ns;
+    options.socket.unix_path = feed.path;
+    options.socket.udp_address = feed.a;
+    options.socket.interface = feed.interface;
+    options.socket.unix_mode = feed.socket_mode;
+    if (feed.receive_buffer != 0) options.socket.receive_buffer_bytes = static_cast<int>(feed.receive_buffer);
+    made = DatagramFeed::Open(std::move(options), ingest, counters_.get());
+  } else {
+    SynthFeed::Options options;
+    options.name = feed.name;
+    options.market.symbols = feed.symbols;
+    options.market.seed = feed.seed;
+    options.rate = feed.rate;
+    made = SynthFeed::Open(std::move(options), ingest, counters_.get());
+  }
+  if (!made.ok())
+    return absl::Status(made.status().code(), absl::StrCat("feed.", feed.name, ": ", made.status().message()));
+  feeds_.push_back(*std::move(made));
+  gates_.push_back(std::make_unique<Gate>(feeds_.back().get()));
+  agents_[runner].push_back(gates_.back().get());
+  return absl::OkStatus();
+}
+
+absl::Status Bridge::AddLane(uint32_t index, uint32_t runner) {
+  const Config& config = options_.config;
+  RedisConnector::Options connect;
+  connect.target = options_.target;
+  connect.client_name = absl::StrCat("tickbridge:", config.instance, ":", index);
+  connect.timeout_ns = config.redis.connect_timeout_ns;
+  Lane::Options options;
+  options.index = index;
+  options.lanes = config.redis.lanes;
+  options.producer = runner;
+  options.max_in_flight = config.redis.max_in_flight;
+  options.max_in_flight_bytes = config.redis.max_in_flight_bytes;
+  // Each lane takes its part of what the bridge may take.
+  options.share = config.redis.share >= 1.0 ? 1.0 : config.redis.share / config.redis.lanes;
+  options.ack_timeout_ns = config.redis.ack_timeout_ns;
+  if (IsLocal(options_.target)) options.retry_max_ns = kLocalRetryMaxNs;
+  options.seed = static_cast<uint64_t>(clock_->UnixNow().value);
+  if (index == 0 && !options_.replay) {
+    const auto feed_class =
+        std::find_if(config.classes.begin(), config.classes.end(), [](const KeyClass& c) { return c.name == "feed"; });
+    for (const std::unique_ptr<Feed>& feed : feeds_) {
+      Beacon beacon;
+      beacon.feed = feed->feed_name();
+      beacon.ttl_ns = feed_class->ttl_ns;
+      const KeyPattern::FieldValue name{"name", beacon.feed};
+      if (!feed_class->key.Render({&name, 1}, &beacon.key)) {
+        return absl::InvalidArgumentError("class.feed.key may only use {name}");
+      }
+      beacon.alive = [feed = feed.get()](MonoNs now) { return feed->IsAlive(now); };
+      options.beacons.push_back(std::move(beacon));
+    }
+  }
+  lanes_.push_back(std::make_unique<Lane>(core_, std::move(options),
+                                          std::make_unique<RedisConnector>(std::move(connect)), counters_.get()));
+  agents_[runner].push_back(lanes_.back().get());
+  return absl::OkStatus();
+}
+
+absl::Status Bridge::Start() {
+  started_ = clock_->Now();
+  Maintain();
+  for (const std::unique_ptr<Runner>& runner : runners_) {
+    if (absl::Status status = runner->Start(); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+void Bridge::StopFeeds() {
+  for (const std::unique_ptr<Gate>& gate : gates_) gate->Shut();
+}
+
+void Bridge::Stop() {
+  for (const std::unique_ptr<Runner>& runner : runners_) runner->Stop();
+  for (const std::unique_ptr<Runner>& runner : runners_) runner->Join();
+}
+
+void Bridge::Maintain() {
+  const MonoNs now = SystemClock::ReadMonotonic();
+  if (maintained_.value != 0 && now - maintained_ < kMaintainIntervalNs) return;
+  maintained_ = now;
+  clock_->Maintain();
+  counters_->Beat(now);
+  for (size_t i = 0; i < runners_.size(); ++i) cycle_max_[i]->Set(runners_[i]->cycle_ns_max());
+}
+
+Summary Bridge::Summarize() const {
+  Summary summary;
+  std::vector<const Histogram*> tick_to_ack;
+  std::vector<const Histogram*> staleness;
+  // How records ended is read before how many were accepted, so that `pending` is never negative.
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    const LaneCounts& counts = lane->counts();
+    summary.written += counts.written->Get();
+    summary.conflated += counts.conflated->Get();
+    summary.expired += counts.expired->Get();
+    summary.failed += counts.failed->Get();
+    summary.writes += counts.writes->Get();
+    summary.acks += counts.acks->Get();
+    summary.resent += counts.resent->Get();
+    summary.refreshed += counts.refreshed->Get();
+    tick_to_ack.push_back(counts.tick_to_ack_ns);
+    staleness.push_back(counts.staleness_ns);
+  }
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // keeps the two readings in this order
+  for (const std::unique_ptr<Ingest>& ingest : ingests_) {
+    const Ingest::Counts& counts = ingest->counts();
+    summary.accepted += counts.accepted->Get();
+    summary.control += counts.control->Get();
+    summary.records += counts.records->Get();
+    for (size_t i = 0; i < kRejectReasonCount; ++i) summary.rejected[i] += counts.rejected[i]->Get();
+  }
+  const uint64_t ended = summary.written + summary.conflated + summary.expired + summary.failed;
+  summary.pending = summary.accepted - std::min(ended, summary.accepted);
+  summary.symbols = symbols_->size();
+  summary.documents = documents_->size();
+  summary.elapsed_s = static_cast<double>(clock_->Now() - started_) / kNsPerSec;
+  summary.tick_to_ack_ns = tickbridge::Summarize(tick_to_ack);
+  summary.staleness_ns = tickbridge::Summarize(staleness);
+  return summary;
+}
+
+bool Bridge::feeds_done() const {
+  return std::all_of(feeds_.begin(), feeds_.end(), [](const std::unique_ptr<Feed>& feed) {
+    if (const auto* file = dynamic_cast<const FileFeed*>(feed.get())) return file->done();
+    if (const auto* synth = dynamic_cast<const SynthFeed*>(feed.get())) return synth->done();
+    return false;
+  });
+}
+
+absl::Status Bridge::feed_status() const {
+  for (const std::unique_ptr<Feed>& feed : feeds_) {
+    const auto* file = dynamic_cast<const FileFeed*>(feed.get());
+    if (file != nullptr && file->done() && !file->status().ok()) return file->status();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Bridge::refused() const {
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    if (lane->state() == Lane::State::kRefused && lane->counts().acks->Get() == 0) {
+      return absl::PermissionDeniedError(lane->last_error());
+    }
+  }
+  return absl::OkStatus();
+}
+
+uint64_t Bridge::bytes_read() const {
+  uint64_t bytes = 0;
+  for (const std::unique_ptr<Ingest>& ingest : ingests_) bytes += ingest->counts().bytes->Get();
+  return bytes;
+}
+
+}  // namespace tickbridge

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bridge, put together: tables, feeds, lanes and the runners that turn them, as a Config says.
+//
+// Threading: all calls by one thread, the program's main thread. Everything is validated and opened before the first
+// runner starts.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/clock.h"
+#include "core/counters.h"
+#include "core/histogram.h"
+#include "core/ingest.h"
+#include "core/runner.h"
+#include "feed/feed.h"
+#include "sink/lane.h"
+#include "sink/redis_target.h"
+#include "tools/config.h"
+
+namespace tickbridge {
+
+// What a run came to. `records` = accepted + rejected + control; accepted = written + conflated + expired + failed +
+// pending. Exact whenever the pipeline is quiet.
+struct Summary {
+  uint64_t records = 0;
+  uint64_t accepted = 0;
+  std::array<uint64_t, kRejectReasonCount> rejected{};
+  uint64_t control = 0;
+  uint64_t symbols = 0;
+  uint64_t documents = 0;
+  uint64_t written = 0;
+  uint64_t conflated = 0;
+  uint64_t expired = 0;
+  uint64_t failed = 0;
+  uint64_t pending = 0;
+  uint64_t writes = 0;
+  uint64_t acks = 0;
+  uint64_t resent = 0;
+  uint64_t refreshed = 0;
+  double elapsed_s = 0;
+  HistogramSummary tick_to_ack_ns;
+  HistogramSummary staleness_ns;
+
+  uint64_t rejected_total() const;
+  std::string Json() const;  // one object, one line
+  std::string Text() const;  // for people, several lines
+};
+
+class Bridge {
+ public:
+  struct Options {
+    Config config;
+    RedisTarget target;
+    bool replay = false;        // the feeds are recordings: their times are the clock
+    std::string counters_path;  // empty: private memory, nobody else can look
+  };
+
+  static absl::StatusOr<std::unique_ptr<Bridge>> Create(Options options);
+  ~Bridge();
+
+  absl::Status Start();
+  // Feeds take nothing more from here on; what they took is still delivered.
+  void StopFeeds();
+  // Ends the runners. Values not yet acknowledged stay pending.
+  void Stop();
+
+  // Once a second or more often, while it runs: the clock's and the counters file's upkeep.
+  void Maintain();
+
+  Summary Summarize() const;
+  bool feeds_done() const;           // every file and counted synth feed is in
+  absl::Status feed_status() const;  // the first file that could not be read to its end
+  // The error of a lane whose credentials were refused before it was ever connected; OK otherwise.
+  absl::Status refused() const;
+  const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
+  uint64_t bytes_read() const;
+
+ private:
+  class Gate;
+
+  Bridge(Options options, std::unique_ptr<CountersFile> counters);
+  absl::Status AddFeed(const FeedConfig& feed, uint32_t runner);
+  absl::Status AddLane(uint32_t index, uint32_t runner);
+  absl::Status Wire();
+  // The number of the runner that turns an agent.
+  uint32_t RunnerOf(const std::string& agent) const;
+
+  const Options options_;
+  std::unique_ptr<Clock> clock_;
+  std::unique_ptr<CountersFile> counters_;
+  std::unique_ptr<SymbolTable> symbols_;
+  std::unique_ptr<LatestTable> table_;
+  std::unique_ptr<DirtyQueue> dirty_;
+  std::unique_ptr<SourceTable> sources_;
+  std::unique_ptr<DocumentTable> documents_;
+  Core core_;
+  std::vector<std::unique_ptr<Ingest>> ingests_;
+  std::vector<std::unique_ptr<Feed>> feeds_;
+  std::vector<std::unique_ptr<Gate>> gates_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<std::vector<Agent*>> agents_;  // by runner
+  std::vector<std::unique_ptr<Runner>> runners_;
+  std::vector<Gauge*> cycle_max_;  // by runner
+  MonoNs started_;
+  MonoNs maintained_;
+};
+
+}  // namespace tickbridge

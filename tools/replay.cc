@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// `tickbridge replay`: a recording through the same pipeline as live feeds, until its latest values are acknowledged.
+#include "tools/commands.h"
+#include "tools/log.h"
+#include "tools/session.h"
+
+namespace tickbridge {
+
+int CommandReplay(const GlobalOptions& global, const ReplayOptions& options) {
+  if (options.format != "auto" && options.format != "ndjson") {
+    return ExplainStart(absl::InvalidArgumentError("--format " + options.format + ": this version reads ndjson"));
+  }
+  std::optional<Config> config = LoadConfigOrExplain(global);
+  if (!config) return kExitUsage;
+  // The recording takes the place of the configured feeds; everything else is as configured.
+  FeedConfig feed;
+  feed.name = "replay";
+  feed.type = "file";
+  feed.path = options.path;
+  feed.speed = options.speed;
+  config->feeds = {feed};
+  for (RunnerConfig& runner : config->runners) {
+    std::erase_if(runner.agents, [](const std::string& agent) { return agent.starts_with("feed."); });
+  }
+  config->runners[0].agents.insert(config->runners[0].agents.begin(), "feed.replay");
+
+  StopSignals signals;
+  std::optional<RedisPlace> redis = ResolveRedisOrExplain(*config);
+  if (!redis) return kExitUsage;
+  const Logging logging(config->log_level);
+  Bridge::Options setup;
+  setup.config = *std::move(config);
+  setup.target = redis->target;
+  setup.replay = true;
+  auto bridge = Bridge::Create(std::move(setup));
+  if (!bridge.ok()) return ExplainStart(bridge.status());
+  if (absl::Status status = (*bridge)->Start(); !status.ok()) return ExplainStart(status);
+
+  absl::Status refused;
+  const bool interrupted = TurnUntil(bridge->get(), &signals, [&] {
+    refused = (*bridge)->refused();
+    return !refused.ok() || (*bridge)->feeds_done();
+  });
+  (*bridge)->StopFeeds();
+  if (refused.ok()) Drain(bridge->get(), options.timeout_ns);
+  (*bridge)->Stop();
+  const Summary summary = (*bridge)->Summarize();
+  PrintSummary(summary, global.json);
+  if (!refused.ok()) return ExplainStart(refused);
+  if (absl::Status read = (*bridge)->feed_status(); !interrupted && !read.ok()) return ExplainStart(read);
+  const bool whole = summary.pending == 0 && summary.failed == 0 && summary.expired == 0 && !interrupted;
+  return whole ? kExitOk : kExitFailed;
+}
+
+}  // namespace tickbridge

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// `tickbridge watch SYMBOL…|--all`: the latest quotes, live. A table that redraws on a terminal, lines elsewhere.
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "tools/commands.h"
+#include "tools/log.h"
+#include "tools/output.h"
+#include "tools/quotes.h"
+#include "tools/redis_client.h"
+#include "tools/session.h"
+#include "tools/signals.h"
+
+namespace tickbridge {
+namespace {
+
+// A SCAN walks over all keys of the server, so new symbols are looked for less often than values.
+constexpr int64_t kScanEveryNs = 5 * kNsPerSec;
+// A hanging server holds up Ctrl-C no longer than this.
+constexpr int64_t kTimeoutNsMax = 2 * kNsPerSec;
+
+struct Screen {
+  size_t rows = 0;  // 0: no terminal
+  size_t columns = 0;
+};
+
+Screen ScreenSize() {
+  winsize size{};
+  if (::isatty(STDOUT_FILENO) != 1) return {};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) return {24, 80};
+  return {size.ws_row, size.ws_col};
+}
+
+// The first `columns` characters of a line of UTF-8.
+std::string_view CutTo(std::string_view line, size_t columns) {
+  size_t seen = 0;
+  for (size_t i = 0; i < line.size(); ++i) {
+    if ((line[i] & 0xC0) != 0x80 && ++seen > columns) return line.substr(0, i);
+  }
+  return line;
+}
+
+class Watch {
+ public:
+  Watch(const GlobalOptions& global, const WatchOptions& options, const KeyClass& price, const RedisTarget& target,
+        int64_t timeout_ns)
+      : global_(global),
+        options_(options),
+        price_(price),
+        target_(target),
+        timeout_ns_(std::min(timeout_ns, kTimeoutNsMax)) {
+    for (const std::string& symbol : options.symbols) {
+      if (std::find(symbols_.begin(), symbols_.end(), symbol) == symbols_.end()) symbols_.push_back(symbol);
+    }
+  }
+
+  int Run() {
+    const int code = Loop();
+    if (drawn_) Print("\r\n");  // what comes next begins below the table
+    return code;
+  }
+
+ private:
+  int Loop() {
+    StopSignals stop;
+    const MonoNs begin = SystemClock::ReadMonotonic();
+    const MonoNs end = begin + options_.for_ns;
+    for (MonoNs next = begin;;) {
+      absl::Status status = Round();
+      if (output_closed_) return kExitOk;
+      if (IsFinal(status)) return ExplainStart(status);
+      Tell(std::move(status));
+      // The next beat of the interval that has not passed yet.
+      const MonoNs now = SystemClock::ReadMonotonic();
+      next = next + ((now - next) / options_.interval_ns + 1) * options_.interval_ns;
+      const MonoNs until = options_.for_ns > 0 ? std::min(next, end) : next;
+      if (stop.Wait(std::max<int64_t>(0, until - now))) return kExitOk;
+      if (options_.for_ns > 0 && end <= SystemClock::ReadMonotonic()) return answered_ ? kExitOk : kExitFailed;
+    }
+  }
+
+  // Errors that no retry mends.
+  static bool IsFinal(const absl::Status& status) {
+    return status.code() == absl::StatusCode::kPermissionDenied || status.code() == absl::StatusCode::kUnimplemented ||
+           status.code() == absl::StatusCode::kInvalidArgument;
+  }
+
+  absl::Status Round() {
+    const Screen screen = ScreenSize();
+    absl::StatusOr<std::vector<QuoteRow>> rows = Fetch(screen);
+    if (!rows.ok()) {
+      client_.reset();
+      if (screen.rows > 0 && !global_.json && !IsFinal(rows.status())) Draw(screen, {}, rows.status().message());
+      return rows.status();
+    }
+    answered_ = true;
+    const int64_t now_unix_ms = ToUnixMs(SystemClock().UnixNow()).value;
+    if (global_.json) {
+      output_closed_ = !Print(QuotesJson(*rows) + "\n");
+    } else if (screen.rows > 0) {
+      Draw(screen, QuoteLines(*rows, now_unix_ms, true), "");
+    } else {
+      std::string text;
+      for (const std::string& line : QuoteLines(*rows, now_unix_ms, false))
+        absl::StrAppend(&text, TimeOfDay(now_unix_ms), "  ", line, "\n");
+      output_closed_ = !Print(text);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<QuoteRow>> Fetch(const Screen& screen) {
+    if (!client_.has_value()) {
+      absl::StatusOr<RedisClient> client = RedisClient::Connect(target_, timeout_ns_);
+      if (!client.ok()) return client.status();
+      client_ = *std::move(client);
+    }
+    const MonoNs now = SystemClock::ReadMonotonic();
+    if (options_.all && (scanned_.value == 0 || now - scanned_ >= kScanEveryNs)) {
+      absl::StatusOr<std::vector<std::string>> symbols = ScanSymbols(&*client_, price_);
+      if (!symbols.ok()) return symbols.status();
+      symbols_ = *std::move(symbols);
+      scanned_ = now;
+    }
+    std::span<const std::string> wanted = symbols_;
+    // What does not fit on the screen is not asked for either.
+    if (screen.rows > 0 && !global_.json) wanted = wanted.first(std::min(wanted.size(), RowsFor(screen)));
+    return FetchQuotes(&*client_, price_, wanted, !global_.json);
+  }
+
+  // Beside the header and the line at the foot.
+  static size_t RowsFor(const Screen& screen) { return screen.rows > 3 ? screen.rows - 2 : 1; }
+
+  void Draw(const Screen& screen, const std::vector<std::string>& lines, std::string_view problem) {
+    std::string foot = std::string(problem);
+    if (foot.empty() && symbols_.size() > RowsFor(screen)) {
+      foot = absl::StrCat("… and ", symbols_.size() - RowsFor(screen), " more");
+    } else if (foot.empty() && symbols_.empty()) {
+      foot = absl::StrCat("no keys of the form ", price_.key.text());
+    } else if (!foot.empty()) {
+      foot += "; trying again";
+    }
+    // From the top; each line clears what it covers, so that nothing flickers. A problem leaves the last quotes
+    // standing.
+    std::string text = drawn_ ? "\x1b[H" : "\x1b[H\x1b[2J";
+    drawn_ = true;
+    if (!problem.empty()) absl::StrAppend(&text, "\x1b[", screen.rows, ";1H");
+    for (const std::string& line : lines) absl::StrAppend(&text, CutTo(line, screen.columns), "\x1b[K\r\n");
+    absl::StrAppend(&text, CutTo(foot, screen.columns), "\x1b[K", problem.empty() ? "\x1b[J" : "");
+    output_closed_ = !Print(text);
+  }
+
+  // Says it once when Redis goes away, and once when it is back. On a terminal the foot of the table says it.
+  void Tell(absl::Status status) {
+    if (drawn_) return;
+    if (!status.ok() && last_.ok()) Log(LogLevel::kWarn, absl::StrCat(status.message(), "; trying again"));
+    if (status.ok() && !last_.ok()) Log(LogLevel::kInfo, absl::StrCat(target_.Display(), " answers again"));
+    last_ = std::move(status);
+  }
+
+  static std::string TimeOfDay(int64_t unix_ms) {
+    const time_t seconds = unix_ms / 1000;
+    tm parts{};
+    ::localtime_r(&seconds, &parts);
+    char text[32];
+    std::snprintf(text, sizeof(text), "%02d:%02d:%02d.%03d", parts.tm_hour, parts.tm_min, parts.tm_sec,
+                  static_cast<int>(unix_ms % 1000));
+    return text;
+  }
+
+  const GlobalOptions& global_;
+  const WatchOptions& options_;
+  const KeyClass& price_;
+  const RedisTarget& target_;
+  const int64_t timeout_ns_;
+  std::vector<std::string> symbols_;
+  std::optional<RedisClient> client_;
+  MonoNs scanned_;
+  absl::Status last_;
+  bool answered_ = false;
+  bool drawn_ = false;
+  bool output_closed_ = false;
+};
+
+}  // namespace
+
+int CommandWatch(const GlobalOptions& global, const WatchOptions& options) {
+  const std::optional<Config> config = LoadConfigOrExplain(global);
+  if (!config.has_value()) return kExitUsage;
+  const absl::StatusOr<RedisTarget> target = ResolveRedisTarget(config->redis.url, config->redis.password_file);
+  if (!target.ok()) {
+    ExplainStart(target.status());
+    return kExitUsage;
+  }
+  const Logging logging(config->log_level);
+  return Watch(global, options, config->classes[0], *target, config->redis.connect_timeout_ns).Run();
+}
+
+}  // namespace tickbridge
