@@ -127,5 +127,40 @@ void BM_Decode_NdjsonOnly(benchmark::State& state) {
 }
 BENCHMARK(BM_Decode_NdjsonOnly)->ArgNames({"shape", "fast"})->ArgsProduct({{kFull}, {1, 0}});
 
+// What the synthetic market itself costs, and a whole in-process run of it: market, merge, dirty queue.
+void BM_Synth_Next(benchmark::State& state) {
+  SynthMarket market({.symbols = kSymbols, .seed = kSeed});
+  Tick tick;
+  uint32_t symbol = 0;
+  uint64_t sum = 0;
+  for (auto _ : state) {
+    market.Next(&tick, &symbol);
+    sum += symbol;
+    benchmark::DoNotOptimize(tick);
+  }
+  benchmark::DoNotOptimize(sum);
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_Synth_Next);
+
+void BM_Synth_FeedToSlot(benchmark::State& state) {
+  constexpr int kBatch = 256;
+  CoreFixture core({.symbols = kSymbols});
+  const auto ingest = core.MakeIngest(Ingest::Options{.feed = "bench"});
+  auto feed = SynthFeed::Open({.name = "bench", .market = {.symbols = kSymbols, .seed = kSeed}, .rate = 0, .batch = kBatch},
+                              ingest.get(), core.counters.get());
+  if (!feed.ok()) return state.SkipWithError("no feed");
+  std::vector<SymbolId> ids(kBatch);
+  int64_t ticks = 0;
+  for (auto _ : state) {
+    ticks += (*feed)->DoWork();
+    const size_t taken = core.dirty.Take(0, ids);
+    for (size_t i = 0; i < taken; ++i) core.dirty.Begin(ids[i]);
+  }
+  if (ingest->counts().accepted->Get() != static_cast<uint64_t>(ticks)) state.SkipWithError("ticks were lost");
+  state.SetItemsProcessed(ticks);
+}
+BENCHMARK(BM_Synth_FeedToSlot);
+
 }  // namespace
 }  // namespace tickbridge

@@ -41,7 +41,7 @@ struct Snapshot {
     if (total == 0) {
       return 0;
     }
-    // One step down, since 99.9 % of 1000 would otherwise round up to the 1000th sample.
+    // One step down, since the product may be rounded up past a whole rank: 99.9 % of 671,427,000 samples, for one.
     const double wanted = std::nextafter(std::clamp(percentile, 0.0, 100.0), -1.0);
     const double rank = std::ceil(wanted * static_cast<double>(total) / 100.0);
     const uint64_t target = std::clamp<uint64_t>(rank < 1 ? 1 : static_cast<uint64_t>(rank), 1, total);

@@ -21,7 +21,7 @@ class DatagramFeed final : public Feed {
  public:
   struct Options {
     std::string name = "datagram";
-    DatagramSocket::Options socket;
+    DatagramSocket::Options socket{};
     int64_t liveness_timeout_ns = 2 * kNsPerSec;
   };
 

@@ -28,7 +28,7 @@ class FileFeed final : public Feed {
     double speed = 0;  // 0: as fast as it goes; 1: real time; 10: ten times that
     int lines_per_cycle = 256;
     bool keep_source = false;  // the source outlives the file's end, until OnClose: for a replay that refreshes
-    FileReader::Options reader;
+    FileReader::Options reader{};
   };
 
   // `ingest` outlives the feed. `decoder` null: NDJSON. Errors: a path that cannot be opened, a speed that cannot be.

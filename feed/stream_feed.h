@@ -28,13 +28,13 @@ class StreamFeed final : public Feed {
   struct Options {
     std::string name = "stream";
     // Either of the two.
-    std::string unix_path;
-    std::string tcp_address;  // "127.0.0.1:5000"; port 0: any free one, see port()
+    std::string unix_path{};
+    std::string tcp_address{};  // "127.0.0.1:5000"; port 0: any free one, see port()
     unsigned unix_mode = 0660;
     int64_t liveness_timeout_ns = 2 * kNsPerSec;
     uint32_t connections_max = limits::kConnectionsPerFeed;
     size_t read_bytes_max = size_t{32} << 10;  // of one connection in one duty cycle
-    LineSplitter::Options splitter;
+    LineSplitter::Options splitter{};
   };
 
   // Binds and listens. `ingest` outlives the feed. `decoder` null: NDJSON.

@@ -85,7 +85,7 @@ class SynthFeed final : public Feed {
  public:
   struct Options {
     std::string name = "synth";
-    SynthMarket::Options market;
+    SynthMarket::Options market{};
     double rate = 100'000;     // ticks a second; 0: as many as go
     uint64_t count = 0;        // ticks; 0: no end
     int64_t duration_ns = 0;   // from the first duty cycle; 0: no end

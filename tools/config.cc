@@ -102,9 +102,13 @@ using Setter = std::function<std::string(const Value&, T*)>;
 
 template <class T>
 struct Key {
+  // `of`: the feed types, or the class, that the key has a meaning for; empty: all.
+  Key(std::string key_name, Setter<T> setter, std::string of = "")
+      : name(std::move(key_name)), set(std::move(setter)), only(std::move(of)) {}
+
   std::string name;
-  Setter<T> set;          // null: a key of the design that this version does not have
-  std::string only = {};  // the feed types, or the class, that it has a meaning for; empty: all
+  Setter<T> set;  // null: a key of the design that this version does not have
+  std::string only;
 };
 
 template <class T>
@@ -133,7 +137,8 @@ Setter<T> Text(std::string T::* member) {
 
 // `not_yet`: words of the design that this version does not have.
 template <class T>
-Setter<T> OneOf(std::string T::* member, std::vector<std::string> words, std::vector<std::string> not_yet = {}) {
+Setter<T> OneOf(std::string T::* member, const std::vector<std::string>& words,
+                const std::vector<std::string>& not_yet = {}) {
   return Text(member, [words, not_yet](const std::string& text) -> std::string {
     if (std::find(words.begin(), words.end(), text) != words.end()) return "";
     if (std::find(not_yet.begin(), not_yet.end(), text) != not_yet.end()) {
@@ -259,6 +264,7 @@ std::string SetMembers(const Value& value, KeyClass* into) {
   if (!names.has_value())
     return value.node.is_array() ? "must be a list of strings" : MustBe("a list of strings", value);
   std::vector<std::string> known;
+  known.reserve(kQuoteMemberCount);
   for (size_t i = 0; i < kQuoteMemberCount; ++i) known.emplace_back(QuoteMemberName(static_cast<QuoteMember>(i)));
   std::vector<QuoteMember> members;
   for (const std::string& name : *names) {
@@ -770,6 +776,7 @@ std::pair<std::string, std::string> SymbolAffixes(const FeedConfig& feed) {
 
 std::vector<std::string> AllAgents(const Config& config) {
   std::vector<std::string> agents;
+  agents.reserve(config.feeds.size() + 1);
   for (const FeedConfig& feed : config.feeds) agents.push_back("feed." + feed.name);
   agents.push_back("sink");
   return agents;

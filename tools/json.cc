@@ -119,8 +119,8 @@ class Scanner {
     if (at_ >= text_.size()) return false;
     const char c = text_[at_++];
     if (c != 'u') return std::string_view("\"\\/bfnrt").find(c) != std::string_view::npos;
-    for (int i = 0; i < 4; ++i) {
-      if (at_ >= text_.size() || !absl::ascii_isxdigit(static_cast<unsigned char>(text_[at_++]))) return false;
+    for (int i = 0; i < 4; ++i, ++at_) {
+      if (at_ >= text_.size() || !absl::ascii_isxdigit(static_cast<unsigned char>(text_[at_]))) return false;
     }
     return true;
   }

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,9 +25,10 @@ namespace {
 
 // The commit is empty where the sources were built outside of their repository.
 std::string Version() {
-  const std::string commit = TICKBRIDGE_COMMIT;
-  return "tickbridge " TICKBRIDGE_VERSION " (commit " + (commit.empty() ? "unknown" : commit) +
-         ", " TICKBRIDGE_BUILD_TYPE ")";
+  constexpr std::string_view kCommit = TICKBRIDGE_COMMIT;
+  std::string text = "tickbridge " TICKBRIDGE_VERSION " (commit ";
+  text += kCommit.empty() ? "unknown" : kCommit;
+  return text + ", " TICKBRIDGE_BUILD_TYPE ")";
 }
 
 constexpr const char* kOfEveryCommand =
@@ -35,7 +37,7 @@ constexpr const char* kOfEveryCommand =
 
 // A duration with its unit; at least `min_ns`.
 CLI::Option* AddDuration(CLI::App* app, const std::string& name, int64_t min_ns, const std::string& help,
-                         std::function<void(int64_t)> set) {
+                         const std::function<void(int64_t)>& set) {
   const auto parse = [=](const std::string& text) {
     const absl::StatusOr<int64_t> ns = ParseDuration(text);
     if (!ns.ok()) throw CLI::ValidationError(name, std::string(ns.status().message()));

@@ -59,8 +59,7 @@ int CommandSynth(const GlobalOptions& global, const SynthOptions& options) {
     text.clear();
   }
   if (std::fflush(out) != 0) return failed();
-  closing.release();
-  if (close(out) != 0) return failed();
+  if (close(closing.release()) != 0) return failed();
   if (to_stdout) return kExitOk;
   const double seconds = static_cast<double>(market.elapsed_ns()) / 1e9;
   return Print(global.json

@@ -7,6 +7,8 @@
 #include "core/dirty_queue.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -43,7 +45,7 @@ void Pause() {
 template <typename Condition>
 void SpinUntil(Condition condition) {
   for (uint32_t spins = 1; !condition(); ++spins) {
-    if (spins % 4'096 == 0) std::this_thread::yield();
+    if (spins % 512 == 0) std::this_thread::yield();
     Pause();
   }
 }
@@ -247,6 +249,32 @@ class ColdMemory {
   std::vector<uint64_t> words_;
 };
 
+// Keeps the calling thread on the nth of the CPUs that it may use, as long as this lives. On a busy machine the
+// scheduler may leave two threads that wait for each other on one CPU for seconds, and then they never race.
+class Pinned {
+ public:
+  explicit Pinned(int nth) {
+    if (::pthread_getaffinity_np(::pthread_self(), sizeof(before_), &before_) != 0 || CPU_COUNT(&before_) < 2) return;
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (!CPU_ISSET(cpu, &before_) || nth-- != 0) continue;
+      cpu_set_t one;
+      CPU_ZERO(&one);
+      CPU_SET(cpu, &one);
+      pinned_ = ::pthread_setaffinity_np(::pthread_self(), sizeof(one), &one) == 0;
+      return;
+    }
+  }
+  ~Pinned() {
+    if (pinned_) ::pthread_setaffinity_np(::pthread_self(), sizeof(before_), &before_);
+  }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+
+ private:
+  cpu_set_t before_;
+  bool pinned_ = false;
+};
+
 // Goal: the final update of a symbol always reaches the sink.
 // Method: a writer ticks one slot in bursts of one to four with random pauses; a sink takes, begins and reads as the
 // design has it. After each burst comes a quiet point: the writer says that it waits, the sink says back when, having
@@ -270,16 +298,19 @@ TEST(DirtyQueue, NeverLosesTheFinalUpdate) {
   constexpr int64_t kStop = -1;
 
   std::thread sink([&] {
+    const Pinned pinned(1);
     ColdMemory cold(seed + 1);
     std::minstd_rand random(static_cast<uint32_t>(seed) + 2);
     std::array<SymbolId, 4> ids;
     Quote quote;
     int64_t answered = 0;
-    for (uint32_t turn = 1;; ++turn) {
-      if (turn % 65'536 == 0) std::this_thread::yield();
+    uint32_t idle = 0;
+    for (;;) {
       const int64_t asked = quiet.value.load(std::memory_order_acquire);
       if (asked == kStop) return;
       const size_t count = queue.Take(0, ids);
+      idle = count != 0 ? 0 : idle + 1;
+      if (idle % 1'024 == 1'023) std::this_thread::yield();  // the writer may wait for this very core
       for (size_t i = 0; i < count; ++i) {
         const auto dice = static_cast<uint32_t>(random());
         if ((dice & 1) != 0) cold.Store(1 + (dice >> 1) % 2);
@@ -297,6 +328,7 @@ TEST(DirtyQueue, NeverLosesTheFinalUpdate) {
     }
   });
 
+  const Pinned pinned(0);
   ColdMemory cold(seed);
   std::minstd_rand random(static_cast<uint32_t>(seed) + 1);
   const TickContext context{MonoNs{1}, UnixMs{1}, kNoSource};

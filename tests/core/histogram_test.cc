@@ -112,6 +112,12 @@ TEST(Histogram, TakesExactRanksOfRoundCounts) {
   EXPECT_EQ(ValueAtPercentile(*histogram, 99.0), 99);
   EXPECT_EQ(ValueAtPercentile(*histogram, 99.9), 100);
   EXPECT_EQ(ValueAtPercentile(*histogram, 99.00001), 100);
+
+  // In binary floating point 99.9 × 671,427,000 / 100 is a little more than the whole rank that it stands for.
+  histogram->Reset();
+  histogram->RecordN(5, 670'755'573);
+  histogram->RecordN(200, 671'427);
+  EXPECT_EQ(ValueAtPercentile(*histogram, 99.9), 5);
 }
 
 TEST(PercentileText, HasHdrHistogramsColumnsAndFooter) {
