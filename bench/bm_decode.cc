@@ -147,8 +147,9 @@ void BM_Synth_FeedToSlot(benchmark::State& state) {
   constexpr int kBatch = 256;
   CoreFixture core({.symbols = kSymbols});
   const auto ingest = core.MakeIngest(Ingest::Options{.feed = "bench"});
-  auto feed = SynthFeed::Open({.name = "bench", .market = {.symbols = kSymbols, .seed = kSeed}, .rate = 0, .batch = kBatch},
-                              ingest.get(), core.counters.get());
+  auto feed =
+      SynthFeed::Open({.name = "bench", .market = {.symbols = kSymbols, .seed = kSeed}, .rate = 0, .batch = kBatch},
+                      ingest.get(), core.counters.get());
   if (!feed.ok()) return state.SkipWithError("no feed");
   std::vector<SymbolId> ids(kBatch);
   int64_t ticks = 0;

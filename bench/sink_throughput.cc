@@ -155,8 +155,8 @@ void BareProbe(const EmbeddedRedis& redis, Seconds duration) {
     ends.push_back(commands.size());
   }
   const auto end = std::chrono::steady_clock::now() + duration;
-  size_t next = 0;      // command that is next to be begun
-  size_t sent = 0;      // bytes of the round that are out
+  size_t next = 0;  // command that is next to be begun
+  size_t sent = 0;  // bytes of the round that are out
   size_t in_flight = 0;
   size_t answered_bytes = 0;
   uint64_t cycles = 0;
@@ -254,10 +254,12 @@ int main(int argc, char** argv) {
   Sink shared(**redis, 0.5);
   for (int round = 0; round < rounds; ++round) half.push_back(Measure(server, [&] { shared.Run(duration); }));
   const double limit = Median(probe);
-  std::printf("Redis on a Unix socket, %u symbols, value of %zu bytes, %d rounds of %.2f s, medians, %s\n", kSymbols, kValueBytes, rounds,
-              seconds, two_cpus ? "Redis on CPU 0, writer on CPU 1" : "not pinned");
+  std::printf("Redis on a Unix socket, %u symbols, value of %zu bytes, %d rounds of %.2f s, medians, %s\n", kSymbols,
+              kValueBytes, rounds, seconds, two_cpus ? "Redis on CPU 0, writer on CPU 1" : "not pinned");
   std::printf("%-34s %12s %8s\n", "writer", "SETEX/s", "ratio");
-  const auto row = [&](const char* name, double rate) { std::printf("%-34s %12.0f %8.3f\n", name, rate, rate / limit); };
+  const auto row = [&](const char* name, double rate) {
+    std::printf("%-34s %12.0f %8.3f\n", name, rate, rate / limit);
+  };
   row("bare probe, 1024 in flight", limit);
   row("tickbridge sink, share = 1.0", Median(sink));
   row("tickbridge sink, share = 0.5", Median(half));

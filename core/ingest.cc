@@ -16,6 +16,10 @@ constexpr int64_t kLogInterval = kNsPerSec;
 // Slots looked at in one duty cycle for a dead source.
 constexpr size_t kMaintainBatch = 16;
 
+bool Uses(const KeyPattern& pattern, std::string_view field) {
+  return std::find(pattern.fields().begin(), pattern.fields().end(), field) != pattern.fields().end();
+}
+
 bool HasNegativePrice(const Tick& tick) noexcept {
   for (size_t field = 0; field < kFieldCount; ++field) {
     if ((tick.given & kPriceFields & (1u << field)) != 0 && tick.value[field].mantissa < 0) return true;
@@ -116,9 +120,8 @@ void Ingest::OnDocument(const DocumentRecord& record) {
   if (key_class == nullptr) return Reject(RejectReason::kUnknownClass, record.key_class);
   const std::string_view excerpt = key_class->raw ? std::string_view() : record.value;
   for (const auto& [name, value] : record.fields) {
-    const bool in_key = std::find(key_class->key.fields().begin(), key_class->key.fields().end(), name) !=
-                        key_class->key.fields().end();
-    if (in_key && !SymbolTable::IsValidName(value)) return Reject(RejectReason::kBadKeyField, excerpt);
+    const bool used = Uses(key_class->key, name) || (key_class->publish && Uses(*key_class->publish, name));
+    if (used && !SymbolTable::IsValidName(value)) return Reject(RejectReason::kBadKeyField, excerpt);
   }
   auto document = std::make_shared<Document>();
   if (!key_class->key.Render(record.fields, &document->key)) return Reject(RejectReason::kMissingKeyField, excerpt);
@@ -173,6 +176,7 @@ int Ingest::Maintain(MonoNs now) noexcept {
 }
 
 const KeyClass* Ingest::FindClass(std::string_view name) const noexcept {
+  if (name == "feed") return nullptr;                   // the bridge's own: no input may say that a feed lives
   for (size_t i = 1; i < core_.classes->size(); ++i) {  // price is not a document
     if ((*core_.classes)[i].name == name) return &(*core_.classes)[i];
   }

@@ -7,8 +7,9 @@ SourceId SourceTable::Open(int64_t liveness_ns, MonoNs now) noexcept {
   const std::lock_guard lock(mutex_);
   uint16_t index;
   if (!free_.empty()) {
-    index = free_.back();
-    free_.pop_back();
+    // The oldest free place, so that an id stays out of use for as long as can be.
+    index = free_.front();
+    free_.pop_front();
   } else if (used_ < limits::kSourcesMax) {
     index = static_cast<uint16_t>(used_++);
   } else {

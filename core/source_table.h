@@ -8,8 +8,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <mutex>
-#include <vector>
 
 #include "core/limits.h"
 #include "core/memory.h"
@@ -57,7 +57,7 @@ class SourceTable {
   PageArray<Cell> cells_;
   std::mutex mutex_;
   uint32_t used_ = 0;  // places ever used, from index 0
-  std::vector<uint16_t> free_;
+  std::deque<uint16_t> free_;
 };
 
 }  // namespace tickbridge

@@ -66,6 +66,8 @@ SymbolId SymbolTable::Find(std::string_view name) const noexcept {
 }
 
 SymbolId SymbolTable::Insert(std::string_view name) {
+  // A full table stays full: unknown names then cost their feeds no lock. Find first, for a name that came meanwhile.
+  if (size() == capacity_) return Find(name);
   const std::lock_guard lock(insert_mutex_);
   if (const SymbolId known = Find(name); known != kNoSymbol) return known;
   const uint32_t index = size_.load(std::memory_order_relaxed);  // only changed under the mutex

@@ -25,7 +25,7 @@ class DatagramSocket {
     // Either of the two.
     std::string unix_path{};
     std::string udp_address{};  // "233.215.21.4:10378"; a multicast group is joined
-    std::string interface{};  // of the group: a name ("eth1") or an address of it; empty: the kernel's choice
+    std::string interface{};    // of the group: a name ("eth1") or an address of it; empty: the kernel's choice
     unsigned unix_mode = 0660;
     int receive_buffer_bytes = 8 << 20;  // SO_RCVBUF: the kernel grants at most net.core.rmem_max
     size_t batch = 32;                   // datagrams of one system call

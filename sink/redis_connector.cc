@@ -73,7 +73,6 @@ absl::StatusOr<ReplyPtr> Call(redisContext* context, std::initializer_list<std::
       redisCommandArgv(context, static_cast<int>(arguments.size()), arguments.data(), sizes.data())));
   if (reply == nullptr) return absl::UnavailableError(context->errstr);
   if (reply->type != REDIS_REPLY_ERROR) return reply;
-  // Error replies to AUTH do not repeat the password.
   const std::string_view text = View(*reply);
   if (ClassifyRedisError(text) == RedisErrorKind::kAuth) return absl::PermissionDeniedError(text);
   if (RedisErrorCode(text) == "NOPERM") return absl::FailedPreconditionError(text);
@@ -117,7 +116,12 @@ absl::Status Authenticate(redisContext* context, const RedisTarget& target) {
   if (!target.password.empty()) {
     auto reply = target.user.empty() ? Call(context, {"AUTH", target.password})
                                      : Call(context, {"AUTH", target.user, target.password});
-    if (!reply.ok()) return reply.status();
+    if (context->err != 0) return reply.status();
+    // Only the code is passed on: a server that does not know AUTH repeats its arguments.
+    if (!reply.ok()) {
+      return absl::PermissionDeniedError(
+          absl::StrCat("Redis refused the credentials (", RedisErrorCode(reply.status().message()), ")"));
+    }
   }
   if (target.db != 0) {
     if (auto reply = Call(context, {"SELECT", absl::StrCat(target.db)}); !reply.ok()) return reply.status();

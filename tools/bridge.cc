@@ -282,7 +282,6 @@ Summary Bridge::Summarize() const {
   Summary summary;
   std::vector<const Histogram*> tick_to_ack;
   std::vector<const Histogram*> staleness;
-  // How records ended is read before how many were accepted, so that `pending` is never negative.
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     const LaneCounts& counts = lane->counts();
     summary.written += counts.written->Get();
@@ -296,7 +295,6 @@ Summary Bridge::Summarize() const {
     tick_to_ack.push_back(counts.tick_to_ack_ns);
     staleness.push_back(counts.staleness_ns);
   }
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // keeps the two readings in this order
   for (const std::unique_ptr<Ingest>& ingest : ingests_) {
     const Ingest::Counts& counts = ingest->counts();
     summary.accepted += counts.accepted->Get();
@@ -304,6 +302,7 @@ Summary Bridge::Summarize() const {
     summary.records += counts.records->Get();
     for (size_t i = 0; i < kRejectReasonCount; ++i) summary.rejected[i] += counts.rejected[i]->Get();
   }
+  // While runners work the two sums are of slightly different moments; when the pipeline is quiet they are exact.
   const uint64_t ended = summary.written + summary.conflated + summary.expired + summary.failed;
   summary.pending = summary.accepted - std::min(ended, summary.accepted);
   summary.symbols = symbols_->size();
@@ -337,12 +336,6 @@ absl::Status Bridge::refused() const {
     }
   }
   return absl::OkStatus();
-}
-
-uint64_t Bridge::bytes_read() const {
-  uint64_t bytes = 0;
-  for (const std::unique_ptr<Ingest>& ingest : ingests_) bytes += ingest->counts().bytes->Get();
-  return bytes;
 }
 
 }  // namespace tickbridge

@@ -79,7 +79,8 @@ class Bridge {
   // The error of a lane whose credentials were refused before it was ever connected; OK otherwise.
   absl::Status refused() const;
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
-  uint64_t bytes_read() const;
+  // The tables, for readers of this process.
+  const Core& core() const { return core_; }
 
  private:
   class Gate;

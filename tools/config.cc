@@ -116,7 +116,7 @@ using Keys = std::vector<Key<T>>;
 
 // `check` returns what is wrong with the text, or "".
 template <class T, class Check>
-Setter<T> Text(std::string T::* member, Check check) {
+Setter<T> Text(std::string T::* member, const Check& check) {
   return [member, check](const Value& value, T* into) -> std::string {
     std::optional<std::string> text = AsText(value);
     if (!text.has_value()) return MustBe("a string", value);

@@ -25,9 +25,9 @@ namespace {
 
 // The commit is empty where the sources were built outside of their repository.
 std::string Version() {
-  constexpr std::string_view kCommit = TICKBRIDGE_COMMIT;
+  constexpr const char* kCommit = TICKBRIDGE_COMMIT;
   std::string text = "tickbridge " TICKBRIDGE_VERSION " (commit ";
-  text += kCommit.empty() ? "unknown" : kCommit;
+  text += *kCommit == '\0' ? "unknown" : kCommit;
   return text + ", " TICKBRIDGE_BUILD_TYPE ")";
 }
 

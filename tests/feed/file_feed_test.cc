@@ -95,14 +95,15 @@ TEST(FileFeed, SaysHowItFailed) {
   EXPECT_EQ(player.feed->status().code(), absl::StatusCode::kDataLoss) << player.feed->status();
   EXPECT_EQ(player.ingest->counts().accepted->Get(), 1U);
   EXPECT_FALSE(FileFeed::Open({.path = dir.Path("none")}, player.ingest.get(), player.core.counters.get()).ok());
-  EXPECT_FALSE(FileFeed::Open({.path = dir.Path("cut.gz"), .speed = -1}, player.ingest.get(), player.core.counters.get()).ok());
+  EXPECT_FALSE(
+      FileFeed::Open({.path = dir.Path("cut.gz"), .speed = -1}, player.ingest.get(), player.core.counters.get()).ok());
 }
 
 TEST(FileFeed, KeepsThePaceOfTheRecording) {
   const TempDir dir;
   const int64_t t = 1'700'000'000'000;
-  const std::string text = TickLine("A", 1, t) + TickLine("A", 2, 0) + TickLine("A", 3, t + 1000) + "{\"heartbeat\":true}\n" +
-                           TickLine("B", 4, t + 500) + TickLine("A", 5, t + 3000);
+  const std::string text = TickLine("A", 1, t) + TickLine("A", 2, 0) + TickLine("A", 3, t + 1000) +
+                           "{\"heartbeat\":true}\n" + TickLine("B", 4, t + 500) + TickLine("A", 5, t + 3000);
   Player player({.name = "f", .path = dir.Write("file", text), .speed = 2});
   EXPECT_EQ(player.RunWhileDue(2), 2U);  // the second line has no time of its own
   player.core.clock.Advance(499 * kNsPerMs);
@@ -182,8 +183,7 @@ INSTANTIATE_TEST_SUITE_P(Shared, FileFeedRecording, testing::Values("binance_202
                          [](const auto& info) { return std::string(info.param); });
 
 TEST_P(FileFeedRecording, MatchesAPlainModel) {
-  const std::string path =
-      std::string(TICKBRIDGE_SOURCE_DIR) + "/../shared/data/ndjson/" + GetParam() + ".ndjson.zst";
+  const std::string path = std::string(TICKBRIDGE_SOURCE_DIR) + "/../shared/data/ndjson/" + GetParam() + ".ndjson.zst";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "the recording " << path << " is not on this machine";
 
   // The head of the recording, as a file of its own.
@@ -219,11 +219,15 @@ TEST_P(FileFeedRecording, MatchesAPlainModel) {
   for (const auto& [symbol, state] : model.symbols()) {
     const auto quote = player.core.Find(symbol);
     ASSERT_TRUE(quote.has_value()) << symbol;
-    for (const auto& [name, field] : std::map<std::string, Field>{{"Bid", Field::kBid}, {"Ask", Field::kAsk},
-                                                                  {"BidSize", Field::kBidSize}, {"AskSize", Field::kAskSize},
-                                                                  {"Last", Field::kLast}, {"LastSize", Field::kLastSize}}) {
+    for (const auto& [name, field] : std::map<std::string, Field>{{"Bid", Field::kBid},
+                                                                  {"Ask", Field::kAsk},
+                                                                  {"BidSize", Field::kBidSize},
+                                                                  {"AskSize", Field::kAskSize},
+                                                                  {"Last", Field::kLast},
+                                                                  {"LastSize", Field::kLastSize}}) {
       const auto found = state.fields.find(name);
-      ASSERT_EQ(FieldText(*quote, field), found == state.fields.end() ? "null" : found->second) << symbol << " " << name;
+      ASSERT_EQ(FieldText(*quote, field), found == state.fields.end() ? "null" : found->second)
+          << symbol << " " << name;
     }
   }
 }

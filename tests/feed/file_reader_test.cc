@@ -63,7 +63,8 @@ TEST(FileReader, ReadsPlainGzipAndZstd) {
       {dir.Write("plain.gz", b), b},
   };
   for (const auto& [path, text] : files) {
-    for (const FileReader::Options& options : {FileReader::Options{}, {.chunk_bytes = 1000, .chunks = 1}, {.chunk_bytes = 4096, .chunks = 2}}) {
+    for (const FileReader::Options& options :
+         {FileReader::Options{}, {.chunk_bytes = 1000, .chunks = 1}, {.chunk_bytes = 4096, .chunks = 2}}) {
       SCOPED_TRACE(path);
       const auto [read, status] = ReadAll(path, options);
       EXPECT_TRUE(status.ok()) << status;
@@ -140,7 +141,9 @@ TEST(FileReader, CanBeDestroyedAtAnyTime) {
   const TempDir dir;
   const std::string fifo = dir.Path("fifo");
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
-  { ASSERT_TRUE(FileReader::Open(fifo).ok()); }  // nobody will ever write
+  {
+    ASSERT_TRUE(FileReader::Open(fifo).ok());
+  }  // nobody will ever write
   const std::string path = dir.Write("file", Text(1'000'000, 4));
   for (const size_t chunks : {size_t{1}, size_t{3}}) {
     for (int takes = 0; takes < 50; ++takes) {

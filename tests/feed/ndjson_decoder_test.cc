@@ -43,7 +43,8 @@ class Bench {
 
   void Feed(std::string_view line, uint64_t offset = 1) {
     // More members than the padding holds, and no end: whoever reads on reads past the padding.
-    static constexpr std::string_view kBehind = "\"Bid\":1.5,\"Ask\":2.5,\"BidSize\":12345,\"AskSize\":99,\"Last\":21000.25";
+    static constexpr std::string_view kBehind =
+        "\"Bid\":1.5,\"Ask\":2.5,\"BidSize\":12345,\"AskSize\":99,\"Last\":21000.25";
     static_assert(kBehind.size() == limits::kParsePaddingBytes);
     // In a block of its own, so that a sanitizer sees a read past the padding.
     const auto block = std::make_unique<char[]>(line.size() + limits::kParsePaddingBytes);

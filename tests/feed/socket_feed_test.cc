@@ -69,7 +69,8 @@ struct Bench {
   }
   uint64_t CounterOf(const std::string& name) const {
     for (const auto& entry : core.counters->Entries()) {
-      if (entry.name == name) return entry.kind == CountersFile::Kind::kGauge ? static_cast<uint64_t>(entry.gauge) : entry.counter;
+      if (entry.name == name)
+        return entry.kind == CountersFile::Kind::kGauge ? static_cast<uint64_t>(entry.gauge) : entry.counter;
     }
     ADD_FAILURE() << "no counter " << name;
     return 0;
@@ -84,7 +85,7 @@ using StreamBench = Bench<StreamFeed>;
 using DatagramBench = Bench<DatagramFeed>;
 
 mode_t ModeOf(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   return ::stat(path.c_str(), &info) == 0 ? info.st_mode & 07777U : 0;
 }
 
@@ -92,8 +93,10 @@ TEST(StreamFeed, TakesLinesInPiecesFromUnixAndTcp) {
   const TempDir dir;
   for (const bool tcp : {false, true}) {
     StreamBench bench;
-    ASSERT_TRUE(bench.Open(tcp ? StreamFeed::Options{.tcp_address = "127.0.0.1:0"}
-                               : StreamFeed::Options{.unix_path = dir.Path("s")}).ok());
+    ASSERT_TRUE(bench
+                    .Open(tcp ? StreamFeed::Options{.tcp_address = "127.0.0.1:0"}
+                              : StreamFeed::Options{.unix_path = dir.Path("s")})
+                    .ok());
     EXPECT_EQ(bench.feed->port() != 0, tcp);
     if (!tcp) {
       EXPECT_EQ(ModeOf(dir.Path("s")), 0660U);
@@ -178,7 +181,8 @@ TEST(StreamFeed, LetsNoFastSenderHoldUpASlowOne) {
 TEST(StreamFeed, SkipsALineThatIsTooLong) {
   const TempDir dir;
   StreamBench bench;
-  ASSERT_TRUE(bench.Open({.unix_path = dir.Path("s"), .splitter = {.line_bytes_max = 100, .first_buffer_bytes = 64}}).ok());
+  ASSERT_TRUE(
+      bench.Open({.unix_path = dir.Path("s"), .splitter = {.line_bytes_max = 100, .first_buffer_bytes = 64}}).ok());
   const OwnedFd peer = ConnectUnix(dir.Path("s"));
   Send(peer, TickLine("A", 1) + std::string(5000, 'x') + "\n" + TickLine("A", 2));
   ASSERT_TRUE(bench.UntilAccepted(2));

@@ -110,7 +110,8 @@ TEST(SynthMarket, WritesLinesThatSayTheSameAsItsTicks) {
 TEST(SynthFeed, KeepsItsRateByTheClockInBoundedBatches) {
   CoreFixture core;
   const auto ingest = core.MakeIngest(Ingest::Options{.feed = "s"});
-  auto feed = SynthFeed::Open({.name = "s", .rate = 100'000, .duration_ns = kNsPerSec}, ingest.get(), core.counters.get());
+  auto feed =
+      SynthFeed::Open({.name = "s", .rate = 100'000, .duration_ns = kNsPerSec}, ingest.get(), core.counters.get());
   ASSERT_TRUE(feed.ok()) << feed.status();
   for (int ms = 0; ms < 500; ++ms) {
     while ((*feed)->DoWork() != 0) {
