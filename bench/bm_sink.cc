@@ -30,7 +30,7 @@ Quote SampleQuote(int64_t i) {
 
 void BM_Encode_Quote(benchmark::State& state) {
   const std::vector<KeyClass> classes = DefaultKeyClasses();
-  const QuoteEncoder encoder(classes[0].members);
+  QuoteEncoder encoder(classes[0].members);
   std::vector<Quote> quotes;
   for (int64_t i = 0; i < 64; ++i) quotes.push_back(SampleQuote(i * 37));
   std::vector<char> buffer(encoder.bytes_max());
@@ -46,7 +46,7 @@ BENCHMARK(BM_Encode_Quote);
 
 void BM_Encode_QuoteCommand(benchmark::State& state) {
   const std::vector<KeyClass> classes = DefaultKeyClasses();
-  const QuoteEncoder encoder(classes[0].members);
+  QuoteEncoder encoder(classes[0].members);
   std::vector<Quote> quotes;
   for (int64_t i = 0; i < 64; ++i) quotes.push_back(SampleQuote(i * 37));
   std::vector<char> buffer(encoder.bytes_max() + 256);

@@ -72,7 +72,7 @@ class PriceSink {
   const uint32_t lanes_;
   const uint32_t producer_;
   LaneCounts* const counts_;
-  const QuoteEncoder encoder_;
+  QuoteEncoder encoder_;
   PageArray<SymbolState> states_;
   std::vector<char> heads_;
   size_t head_ttl_bytes_;  // of the lifetime at the end of every head

@@ -78,7 +78,23 @@ QuoteEncoder::QuoteEncoder(std::span<const QuoteMember> members) {
   bytes_max_ = 2 + members_.size() * (kNameBytes + kMaxDecimalChars) + kNameBytes;
 }
 
-char* QuoteEncoder::Encode(char* out, const Quote& quote, UnixNs received, UnixNs sent) const noexcept {
+char* QuoteEncoder::PrintTimestamp(char* out, int64_t unix_ms) noexcept {
+  const int64_t second = unix_ms / 1000;
+  if (second == 0) return PrintTime(out, unix_ms);
+  if (second != second_) {
+    second_ = second;
+    second_bytes_ = static_cast<size_t>(PrintInteger(second_text_, static_cast<uint64_t>(second)) - second_text_);
+  }
+  std::memcpy(out, second_text_, sizeof(second_text_));
+  out += second_bytes_;
+  const auto ms = static_cast<uint32_t>(unix_ms - second * 1000);
+  *out++ = static_cast<char>('0' + ms / 100);
+  *out++ = static_cast<char>('0' + ms / 10 % 10);
+  *out++ = static_cast<char>('0' + ms % 10);
+  return out;
+}
+
+char* QuoteEncoder::Encode(char* out, const Quote& quote, UnixNs received, UnixNs sent) noexcept {
   if (members_.empty()) return PrintText(out, "{}");
   for (const Member& member : members_) {
     std::memcpy(out, member.name, kNameBytes);
@@ -98,7 +114,7 @@ char* QuoteEncoder::Encode(char* out, const Quote& quote, UnixNs received, UnixN
         out = quote.Has(member.field) ? PrintSize(out, quote.Get(member.field)) : PrintText(out, "null");
         break;
       case QuoteMember::kTimestamp:
-        out = PrintTime(out, quote.timestamp.value);
+        out = PrintTimestamp(out, quote.timestamp.value);
         break;
       case QuoteMember::kSequence:
         out = PrintInteger(out, quote.sequence);

@@ -4,7 +4,7 @@
 // Form:
 // `{"Last":21000.25,"Bid":21000.0,"Ask":21000.5,"Volume":12345,"High":21100.0,"Low":20950.0,"Timestamp":1700000000000}`.
 //   Prices always have a decimal point, sizes only where needed; a field never given, or cleared, is null.
-// Threading: immutable after construction; Encode may be called from any thread.
+// Threading: one thread an object.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ class QuoteEncoder {
 
   // Writes the JSON text at `out` and returns its end. `out` needs bytes_max() of room.
   // `received` and `sent` fill ReceivedNs and SentNs.
-  char* Encode(char* out, const Quote& quote, UnixNs received, UnixNs sent) const noexcept;
+  char* Encode(char* out, const Quote& quote, UnixNs received, UnixNs sent) noexcept;
 
   size_t bytes_max() const noexcept { return bytes_max_; }
 
@@ -38,8 +38,14 @@ class QuoteEncoder {
     Field field;  // for members that are fields of the quote
   };
 
+  char* PrintTimestamp(char* out, int64_t unix_ms) noexcept;
+
   std::vector<Member> members_;
   size_t bytes_max_;
+  // The text of the last second printed: a thousand Timestamps share it.
+  int64_t second_ = 0;
+  char second_text_[20] = {};
+  size_t second_bytes_ = 0;
 };
 
 }  // namespace tickbridge

@@ -98,7 +98,7 @@ TEST(BridgeTest, RunsFeedsLanesAndReadersOnThreadsOfTheirOwn) {
   EXPECT_EQ(summary.rejected_total(), 0u);
   EXPECT_EQ(summary.symbols, 600u);
   const Core& core = (*bridge)->core();
-  const QuoteEncoder encoder((*core.classes)[0].members);
+  QuoteEncoder encoder((*core.classes)[0].members);
   std::vector<char> text(encoder.bytes_max());
   for (uint32_t id = 0; id < core.symbols->size(); ++id) {
     Quote quote;
