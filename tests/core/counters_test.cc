@@ -273,7 +273,8 @@ TEST_F(CountersFileTest, SkipsEntriesThatDoNotLieWithinTheValues) {
   EXPECT_EQ(names_with_offset(kFileBytes - sizeof(Histogram)), "counter text histogram ");
   EXPECT_EQ(names_with_offset(kFileBytes - sizeof(Histogram) + 8), "counter text ");
   EXPECT_EQ(names_with_offset(kFileBytes - sizeof(TextCell) + 8), "counter ");
-  for (const uint64_t offset : {uint64_t{0}, uint64_t{kDirectoryBegin}, uint64_t{kFileBytes}, uint64_t{kFileBytes - 7}, ~uint64_t{7}, ~uint64_t{0}}) {
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{kDirectoryBegin}, uint64_t{kFileBytes}, uint64_t{kFileBytes - 7},
+                                ~uint64_t{7}, ~uint64_t{0}}) {
     EXPECT_EQ(names_with_offset(offset), "") << offset;
   }
 }
