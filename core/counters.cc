@@ -152,7 +152,7 @@ absl::StatusOr<std::unique_ptr<CountersFile>> CountersFile::Create(const std::st
                       (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED) | MAP_POPULATE, fd, 0);
   if (fd >= 0) ::close(fd);
   if (base == MAP_FAILED) {
-    const absl::Status status = SystemError("cannot map", path);
+    absl::Status status = SystemError("cannot map", path);
     if (!path.empty()) ::unlink(fresh.c_str());
     return status;
   }
@@ -171,7 +171,7 @@ absl::StatusOr<std::unique_ptr<CountersFile>> CountersFile::Create(const std::st
   file->next_offset_ = kHeaderBytes + kEntriesMax * sizeof(DirectoryEntry);
   if (!path.empty()) {
     if (::rename(fresh.c_str(), path.c_str()) != 0) {
-      const absl::Status status = SystemError("cannot rename to", path);
+      absl::Status status = SystemError("cannot rename to", path);
       ::unlink(fresh.c_str());
       return status;
     }

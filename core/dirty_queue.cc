@@ -9,7 +9,7 @@ namespace tickbridge {
 namespace {
 
 struct QueueTraits : moodycamel::ConcurrentQueueDefaultTraits {
-  static constexpr size_t BLOCK_SIZE = 256;
+  static constexpr size_t BLOCK_SIZE = 256;  // NOLINT(readability-identifier-naming): the library looks for this name
 };
 using Queue = moodycamel::ConcurrentQueue<SymbolId, QueueTraits>;
 

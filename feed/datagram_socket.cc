@@ -24,7 +24,7 @@ absl::StatusOr<std::unique_ptr<DatagramSocket>> DatagramSocket::Open(const Optio
     return absl::InvalidArgumentError("give a path or an address, one of the two");
   }
   std::unique_ptr<DatagramSocket> socket(new DatagramSocket(std::clamp<size_t>(options.batch, 1, 1024)));
-  if (const absl::Status status = socket->Bind(options); !status.ok()) return status;
+  if (absl::Status status = socket->Bind(options); !status.ok()) return status;
   return socket;
 }
 

@@ -139,6 +139,7 @@ absl::Status BindUnix(int fd, int type, const std::string& path, unsigned mode) 
       return absl::AlreadyExistsError(absl::StrCat("socket path ", path, ": there is a file that is not a socket"));
     }
     const OwnedFd probe(::socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (probe.get() < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot make a socket for ", path));
     const bool refused = ::connect(probe.get(), address->get(), address->bytes) != 0 && errno == ECONNREFUSED;
     if (!refused) {
       return absl::AlreadyExistsError(
