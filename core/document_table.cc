@@ -80,6 +80,7 @@ size_t DocumentTable::Take(uint32_t lane, size_t max, std::vector<Taken>* out) {
 void DocumentTable::Requeue(DocumentId id, MonoNs since) {
   const std::lock_guard lock(mutex_);
   Entry& entry = entries_[Index(id)];
+  if (entry.newest == nullptr) return;  // freed meanwhile: there is nothing to send
   if (entry.dirty) {
     entry.since = std::min(entry.since, since);
     return;

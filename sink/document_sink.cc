@@ -50,6 +50,7 @@ int DocumentSink::Fill(Outbox* outbox, uint32_t commands_max, MonoNs now) {
 bool DocumentSink::NextDirty(DocumentTable::Taken* taken, MonoNs now) {
   while (!held_.empty() && held_.top().due_ns <= now.value) {
     // Back through the queue, so that the newest version goes out.
+    State(held_.top().id).waiting = false;
     core_.documents->Requeue(held_.top().id, held_.top().since);
     held_.pop();
   }
@@ -60,6 +61,7 @@ bool DocumentSink::NextDirty(DocumentTable::Taken* taken, MonoNs now) {
       if (core_.documents->Empty(lane_) || core_.documents->Take(lane_, kTakeBatch, &staged_documents_) == 0) {
         return false;
       }
+      for (const DocumentTable::Taken& staged : staged_documents_) State(staged.id).waiting = true;
     }
     *taken = std::move(staged_documents_[staged_++]);
     const KeyClass& key_class = (*core_.classes)[static_cast<size_t>(taken->document->key_class)];
@@ -74,6 +76,7 @@ void DocumentSink::Send(const DocumentTable::Taken& taken, Outbox* outbox, MonoN
   const Document& document = *taken.document;
   DocumentState& state = State(taken.id);
   state.known = true;
+  state.waiting = false;
   InFlight entry;
   entry.kind = InFlight::Kind::kDocument;
   entry.id = Index(taken.id);
@@ -97,7 +100,10 @@ void DocumentSink::Send(const DocumentTable::Taken& taken, Outbox* outbox, MonoN
     const Lifetime lifetime = LifetimeOf(document.ttl_ns, now - document.received);
     if (lifetime.kind == Lifetime::Kind::kNone) {
       entry.kind = InFlight::Kind::kDocumentExpired;
-      if (document.sequence > state.settled) outbox->CommitNothing(entry);
+      if (document.sequence > state.settled) {
+        ++state.in_flight;
+        outbox->CommitNothing(entry);
+      }
       return;
     }
     out = lifetime.kind == Lifetime::Kind::kFullSeconds
@@ -105,6 +111,7 @@ void DocumentSink::Send(const DocumentTable::Taken& taken, Outbox* outbox, MonoN
               : PutHead(out, "PSETEX", document.key, lifetime.ms);
     out = resp::PutBulk(out, document.value);
   }
+  ++state.in_flight;
   outbox->Commit(entry, out);
   counts_->writes->Add();
   if (std::exchange(state.resend, false)) counts_->resent->Add();
@@ -128,6 +135,7 @@ void DocumentSink::Publish(const Document& document, Outbox* outbox, MonoNs now)
 
 void DocumentSink::OnSettled(const InFlight& entry, LaneCounts::End end, MonoNs now) noexcept {
   DocumentState& state = State(DocumentId{entry.id});
+  --state.in_flight;
   state.disconnects = 0;
   if (end == LaneCounts::End::kWritten) {
     counts_->acks->Add();
@@ -139,6 +147,7 @@ void DocumentSink::OnSettled(const InFlight& entry, LaneCounts::End end, MonoNs 
 void DocumentSink::OnLost(const InFlight& entry, bool first_at_disconnect) {
   const DocumentId id{entry.id};
   DocumentState& state = State(id);
+  --state.in_flight;
   if (first_at_disconnect && ++state.disconnects >= kDisconnectsMax) {
     Log(LogLevel::kError,
         "sink: a document was given up: the connection ended twice in a row while it was being written");
@@ -169,7 +178,8 @@ void DocumentSink::Sweep(MonoNs now) {
   for (uint32_t looked = 0; looked < kSweepBatch && looked < states_.size(); ++looked) {
     sweep_cursor_ = sweep_cursor_ + 1 < states_.size() ? sweep_cursor_ + 1 : 0;
     DocumentState& state = states_[sweep_cursor_];
-    if (!state.known || state.settled < state.sent || now.value < state.deadline_ns) continue;
+    if (!state.known || state.waiting || state.in_flight != 0) continue;
+    if (state.settled < state.sent || now.value < state.deadline_ns) continue;
     // A version put meanwhile keeps the entry; it is in the queue and comes by here again.
     if (core_.documents->Free(DocumentId{sweep_cursor_}, state.sent)) state = DocumentState{};
   }

@@ -48,7 +48,7 @@ class Outbox {
       : commands_max_(commands_max),
         bytes_max_(bytes_max),
         ring_(std::bit_ceil(size_t{commands_max} * 2)),  // twice: places without a command take no part in the limit
-        buffer_(kUnsentBytesMax + limits::kDocumentBytesMax + kCommandOverheadBytes) {}
+        buffer_(kUnsentBytesMax + kRoomBytes) {}
 
   // True if one more command may be encoded: the window has room, and the socket keeps up. Bytes that wait in here
   // would only grow older, while a value that waits in its slot stays the newest.
@@ -60,10 +60,11 @@ class Outbox {
   size_t count() const noexcept { return count_; }
   size_t bytes_in_flight() const noexcept { return bytes_in_flight_; }
 
-  // Where the next command's bytes go: room for a document of the largest size and its frame, if HasRoom.
+  // Where the next command's bytes go. After HasRoom there is room for a document of the largest size, and for the
+  // PUBLISH of the same that may follow it.
   char* Begin() noexcept {
     if (begin_ == end_) begin_ = end_ = 0;
-    if (begin_ != 0 && buffer_.size() - end_ < limits::kDocumentBytesMax + kCommandOverheadBytes) {
+    if (begin_ != 0 && buffer_.size() - end_ < kRoomBytes) {
       std::copy(buffer_.begin() + static_cast<ptrdiff_t>(begin_), buffer_.begin() + static_cast<ptrdiff_t>(end_),
                 buffer_.begin());
       end_ -= begin_;
@@ -104,6 +105,7 @@ class Outbox {
   // Around a document: verb, key, lifetime, frames.
   static constexpr size_t kCommandOverheadBytes = 4096;
   static_assert(kCommandOverheadBytes > 4 * limits::kKeyBytesMax);
+  static constexpr size_t kRoomBytes = 2 * (limits::kDocumentBytesMax + kCommandOverheadBytes);
 
   const uint32_t commands_max_;
   const size_t bytes_max_;

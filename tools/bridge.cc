@@ -85,17 +85,21 @@ class Bridge::Gate final : public Agent {
  public:
   explicit Gate(Agent* agent) : agent_(agent) {}
   int DoWork() noexcept override {
-    // Relaxed: whoever shuts it waits until the counters stand still.
-    return shut_.load(std::memory_order_relaxed) ? 0 : agent_->DoWork();
+    if (!shut_.load(std::memory_order_relaxed)) return agent_->DoWork();  // seen a cycle later is soon enough
+    closed_.store(true, std::memory_order_release);                       // (1)
+    return 0;
   }
   std::string_view name() const override { return agent_->name(); }
   void OnStart() noexcept override { agent_->OnStart(); }
   void OnClose() noexcept override { agent_->OnClose(); }
   void Shut() noexcept { shut_.store(true, std::memory_order_relaxed); }
+  // True once the agent does nothing more; what it counted is visible then.
+  bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }  // pairs with (1)
 
  private:
   Agent* const agent_;
   std::atomic<bool> shut_{false};
+  std::atomic<bool> closed_{false};
 };
 
 Bridge::Bridge(Options options, std::unique_ptr<CountersFile> counters)
@@ -262,6 +266,10 @@ absl::Status Bridge::Start() {
 
 void Bridge::StopFeeds() {
   for (const std::unique_ptr<Gate>& gate : gates_) gate->Shut();
+}
+
+bool Bridge::feeds_stopped() const {
+  return std::all_of(gates_.begin(), gates_.end(), [](const std::unique_ptr<Gate>& gate) { return gate->closed(); });
 }
 
 void Bridge::Stop() {

@@ -67,6 +67,8 @@ class Bridge {
   absl::Status Start();
   // Feeds take nothing more from here on; what they took is still delivered.
   void StopFeeds();
+  // True once they do so.
+  bool feeds_stopped() const;
   // Ends the runners. Values not yet acknowledged stay pending.
   void Stop();
 

@@ -64,17 +64,14 @@ void Drain(Bridge* bridge, int64_t timeout_ns) {
   StopSignals again;  // the signal that began the drain does not end it
   Progress progress(bridge);
   uint64_t settled = 0;
-  uint64_t accepted = 0;
   MonoNs moved = SystemClock::ReadMonotonic();
   while (true) {
+    const bool stopped = bridge->feeds_stopped();
     const Summary summary = bridge->Summarize();
+    if (stopped && summary.pending == 0) return;
     const MonoNs now = SystemClock::ReadMonotonic();
-    // Two looks that agree: a runner may have been inside its last record at the first.
-    const bool same = summary.accepted == accepted;
-    if (summary.pending == 0 && same) return;
-    if (const uint64_t ended = summary.accepted - summary.pending; ended != settled || !same) {
+    if (const uint64_t ended = summary.accepted - summary.pending; ended != settled) {
       settled = ended;
-      accepted = summary.accepted;
       moved = now;
     }
     if (now - moved > timeout_ns) return;

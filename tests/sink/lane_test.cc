@@ -261,6 +261,39 @@ TEST_F(LaneTest, PublishesAfterTheSet) {
   redisFree(subscriber);
 }
 
+TEST_F(LaneTest, SendsAndPublishesDocumentsOfTheLargestSize) {
+  std::vector<KeyClass> classes = DefaultKeyClasses();
+  classes[1].publish = *KeyPattern::Parse("positions.{account}");
+  Build(std::move(classes), Lane::Options{});
+  const std::string value = '"' + std::string(limits::kDocumentBytesMax - 2, 'x') + '"';
+  for (int round = 0; round < 3; ++round) {
+    Batch();
+    for (int i = 0; i < 8; ++i) Document("positions", "A" + std::to_string(i), value);
+    for (int i = 0; i < 500; ++i) Quote("S" + std::to_string(i), i, i + 1);
+    ASSERT_TRUE(Drain());
+  }
+  EXPECT_EQ(redis_.Call({"STRLEN", "hft:positions:A7:all"}), std::to_string(limits::kDocumentBytesMax));
+  EXPECT_EQ(lane_->counts().written->Get(), 3 * 508u);
+}
+
+TEST_F(LaneTest, FreesDocumentsThatHaveExpiredAndCountsThemOnce) {
+  std::vector<KeyClass> classes = DefaultKeyClasses();
+  classes[1].ttl_ns = 50 * kNsPerMs;
+  Build(std::move(classes), Lane::Options{});
+  for (int round = 0; round < 3; ++round) {
+    Batch();
+    for (int i = 0; i < 1000; ++i) Document("positions", std::to_string(round) + "-" + std::to_string(i), "1");
+    ASSERT_TRUE(Drain());
+    // As many again would not fit beside them.
+    ASSERT_TRUE(WaitFor([this] {
+      lane_->DoWork();
+      return documents_->size() == 0;
+    }));
+  }
+  EXPECT_EQ(lane_->counts().written->Get() + lane_->counts().expired->Get(), 3000u);
+  EXPECT_EQ(ingest_->counts().accepted->Get(), 3000u);
+}
+
 TEST_F(LaneTest, KeepsAFeedsKeyAliveWhileTheFeedLives) {
   bool alive = true;
   Lane::Options options;
