@@ -33,7 +33,7 @@ DocumentTable::PutResult DocumentTable::Put(std::shared_ptr<Document> document, 
       return PutResult::kWrongOwner;
     }
     document->sequence = before->sequence + 1;
-    if (document->deleted) document->deadline = std::max(document->received, before->deadline);
+    if (document->deleted) document->deadline = std::max(document->received, entry.deadline_max);
     // The map's key views into the version that is about to go.
     auto node = ids_.extract(found);
     node.key() = document->key;
@@ -55,6 +55,7 @@ DocumentTable::PutResult DocumentTable::Put(std::shared_ptr<Document> document, 
   }
   Entry& entry = entries_[id];
   entry.owner = owner;
+  entry.deadline_max = std::max(entry.deadline_max, document->deadline);
   if (!entry.dirty) {
     entry.since = document->received;
     PushDirty(id);

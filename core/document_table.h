@@ -83,6 +83,7 @@ class DocumentTable {
     uint32_t lane = 0;
     bool dirty = false;
     MonoNs since;
+    MonoNs deadline_max;  // of all versions: what a delete must outlive
   };
 
   // Under the lock.

@@ -126,10 +126,12 @@ void Ingest::OnDocument(const DocumentRecord& record) {
   auto document = std::make_shared<Document>();
   if (!key_class->key.Render(record.fields, &document->key)) return Reject(RejectReason::kMissingKeyField, excerpt);
   if (document->key.size() > limits::kKeyBytesMax) return Reject(RejectReason::kBadKeyField, excerpt);
+  if (record.ttl_ns != 0 && record.ttl_ns < kNsPerMs) return Reject(RejectReason::kBadTtl, excerpt);
   if (record.value.size() > limits::kDocumentBytesMax) return Reject(RejectReason::kDocumentTooLarge, excerpt);
   if (key_class->publish && !record.deleted && !key_class->publish->Render(record.fields, &document->channel)) {
     return Reject(RejectReason::kMissingKeyField, excerpt);
   }
+  if (document->channel.size() > limits::kKeyBytesMax) return Reject(RejectReason::kBadKeyField, excerpt);
   document->key_class = static_cast<ClassId>(key_class - core_.classes->data());
   document->deleted = record.deleted;
   document->ttl_ns = record.ttl_ns != 0 ? record.ttl_ns : key_class->ttl_ns;

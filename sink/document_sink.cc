@@ -50,7 +50,7 @@ int DocumentSink::Fill(Outbox* outbox, uint32_t commands_max, MonoNs now) {
 bool DocumentSink::NextDirty(DocumentTable::Taken* taken, MonoNs now) {
   while (!held_.empty() && held_.top().due_ns <= now.value) {
     // Back through the queue, so that the newest version goes out.
-    State(held_.top().id).waiting = false;
+    State(held_.top().id).held = false;
     core_.documents->Requeue(held_.top().id, held_.top().since);
     held_.pop();
   }
@@ -65,10 +65,11 @@ bool DocumentSink::NextDirty(DocumentTable::Taken* taken, MonoNs now) {
     }
     *taken = std::move(staged_documents_[staged_++]);
     const KeyClass& key_class = (*core_.classes)[static_cast<size_t>(taken->document->key_class)];
-    const DocumentState& state = State(taken->id);
+    DocumentState& state = State(taken->id);
     const int64_t due_ns = state.written_ns + key_class.min_interval_ns;
     if (key_class.min_interval_ns == 0 || state.written_ns == 0 || due_ns <= now.value) return true;
-    held_.push({due_ns, taken->id, taken->since});
+    state.waiting = false;
+    if (!std::exchange(state.held, true)) held_.push({due_ns, taken->id, taken->since});
   }
 }
 
@@ -178,7 +179,7 @@ void DocumentSink::Sweep(MonoNs now) {
   for (uint32_t looked = 0; looked < kSweepBatch && looked < states_.size(); ++looked) {
     sweep_cursor_ = sweep_cursor_ + 1 < states_.size() ? sweep_cursor_ + 1 : 0;
     DocumentState& state = states_[sweep_cursor_];
-    if (!state.known || state.waiting || state.in_flight != 0) continue;
+    if (!state.known || state.waiting || state.held || state.in_flight != 0) continue;
     if (state.settled < state.sent || now.value < state.deadline_ns) continue;
     // A version put meanwhile keeps the entry; it is in the queue and comes by here again.
     if (core_.documents->Free(DocumentId{sweep_cursor_}, state.sent)) state = DocumentState{};

@@ -42,6 +42,7 @@ class DocumentSink {
     int64_t deadline_ns = 0;  // of the newest version sent
     uint8_t disconnects = 0;  // in a row at which it was the first in flight
     uint32_t in_flight = 0;   // places of the window that name it
+    bool held = false;        // waits in held_
     bool waiting = false;     // taken from the queue, and not yet sent
     bool resend = false;
     bool known = false;  // has an entry here

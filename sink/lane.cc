@@ -102,8 +102,11 @@ int Lane::Connecting(MonoNs now) {
 void Lane::OnSession(Session session, MonoNs now) {
   transport_ = std::move(session.transport);
   replies_.Reset();
-  const bool other_server = !run_id_.empty() && run_id_ != session.run_id;
-  if (!run_id_.empty()) counts_.reconnects->Add();
+  // A server that does not tell who it is may be another one each time.
+  const bool connected_before = counts_.connects->Get() != 0;
+  const bool other_server = connected_before && (session.run_id.empty() || run_id_ != session.run_id);
+  counts_.connects->Add();
+  if (connected_before) counts_.reconnects->Add();
   run_id_ = std::move(session.run_id);
   server_->Set(absl::StrCat("redis ", session.version, " run_id ", run_id_, session.fenced ? "" : " unfenced"));
   retry_ns_ = options_.retry_min_ns;
@@ -139,6 +142,7 @@ void Lane::ScheduleRetry(MonoNs now) {
 
 void Lane::Disconnect(std::string_view why, MonoNs now) {
   transport_.reset();
+  in_flight_->Set(0);
   pacer_.OnDisconnected();
   outbox_.DropUnsent();
   for (bool first = true; !outbox_.empty(); first = false) Lost(outbox_.Pop(), first);
@@ -200,8 +204,10 @@ bool Lane::OnReply(const ServerReply& reply, MonoNs now) {
     OnErrorReply(entry, reply.text, now);
     return transport_ != nullptr;
   }
-  back_off_ns_ = 0;
-  if (state() == State::kBackingOff || state() == State::kStalled) {
+  // A PING that comes through says nothing of writes.
+  const bool is_write = entry.kind == InFlight::Kind::kPrice || entry.kind == InFlight::Kind::kDocument;
+  if (is_write) back_off_ns_ = 0;
+  if (state() == State::kStalled || (is_write && state() == State::kBackingOff)) {
     noted_error_.clear();
     SetState(State::kUp, "");
   }
@@ -273,9 +279,14 @@ int Lane::FillWindow(MonoNs now) {
   if (allowance == 0) return 0;
   const uint32_t before = outbox_.commands();
   SendBeacons(now);
-  int work = documents_.Fill(&outbox_, std::min(allowance, kDocumentsPerCycle), now);
-  const auto left = static_cast<uint32_t>(std::max<int64_t>(int64_t{allowance} - work, 0));
-  work += prices_.Fill(&outbox_, std::min(left, kPricesPerCycle), now);
+  // They take turns at being first, so that neither keeps the other waiting.
+  documents_first_ = !documents_first_;
+  int work = 0;
+  for (const bool documents : {documents_first_, !documents_first_}) {
+    const auto left = static_cast<uint32_t>(std::max<int64_t>(int64_t{allowance} - work, 0));
+    work += documents ? documents_.Fill(&outbox_, std::min(left, kDocumentsPerCycle), now)
+                      : prices_.Fill(&outbox_, std::min(left, kPricesPerCycle), now);
+  }
   work += prices_.Refresh(&outbox_, now);
   SettleUnsent(now);
   if (outbox_.commands() == 0 && now - pinged_at_ > kIdlePingNs) SendPing(now);

@@ -114,7 +114,8 @@ class Lane final : public Agent {
   Pacer pacer_;
   std::vector<MonoNs> beacon_sent_;
 
-  std::string run_id_;  // of the server last connected to; empty: none yet
+  std::string run_id_;  // of the server last connected to; empty: none yet, or it would not tell
+  bool documents_first_ = false;
   bool attempt_under_way_ = false;
   MonoNs retry_at_;
   int64_t retry_ns_;

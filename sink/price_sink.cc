@@ -200,6 +200,7 @@ int PriceSink::Refresh(Outbox* outbox, MonoNs now) noexcept {
   const uint32_t ours = symbols > lane_ ? (symbols - lane_ - 1) / lanes_ + 1 : 0;
   // The whole lane is looked over four times a lifetime, evenly: what was written in one burst is refreshed spread out.
   const int64_t round_ns = price_.ttl_ns / 4;
+  refresh_looked_ = std::max(refresh_looked_, now - round_ns);  // what was missed is not made up for in a burst
   const int64_t elapsed_ns = std::min(now - refresh_looked_, round_ns);
   const int64_t looks = std::min(elapsed_ns * ours / round_ns, kRefreshLooksMax);
   if (looks == 0) return 0;

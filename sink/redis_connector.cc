@@ -3,12 +3,15 @@
 
 #include <fcntl.h>
 #include <hiredis/hiredis.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <initializer_list>
 #include <utility>
 #include <vector>
@@ -21,6 +24,10 @@
 
 namespace tickbridge {
 namespace {
+
+constexpr unsigned kPeerTimeoutMs = 30'000;
+// Where predecessors may not be ended: how long their last bytes are given to arrive.
+constexpr std::chrono::seconds kFenceWait{1};
 
 struct ContextDeleter {
   void operator()(redisContext* context) const { redisFree(context); }
@@ -210,7 +217,13 @@ absl::StatusOr<Session> RedisConnector::Connect() {
   const ContextPtr context(redisConnectWithOptions(&settings));
   if (context == nullptr) return absl::ResourceExhaustedError("no memory for a connection");
   if (context->err != 0) return absl::UnavailableError(context->errstr);
-  if (target.unix_path.empty()) redisEnableKeepAlive(context.get());
+  if (target.unix_path.empty()) {
+    redisEnableKeepAlive(context.get());
+    // A peer that vanished without a word ends the connection after this, not after the quarter of an hour of the
+    // default.
+    const unsigned timeout_ms = kPeerTimeoutMs;
+    ::setsockopt(context->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+  }
   const HandshakeGuard guard(this, context->fd);
   if (guard.stopping) return absl::CancelledError("stopping");
 
@@ -218,18 +231,23 @@ absl::StatusOr<Session> RedisConnector::Connect() {
   auto named = Call(context.get(), {"CLIENT", "SETNAME", options_.client_name});
   if (!named.ok()) return named.status();
   auto info = Call(context.get(), {"INFO", "server"});
-  if (!info.ok()) return info.status();
+  // Forbidden to ask: then every connection is taken to be to another server.
+  if (!info.ok() && !absl::IsFailedPrecondition(info.status())) return info.status();
   auto id = Call(context.get(), {"CLIENT", "ID"});
   if (!id.ok()) return id.status();
 
   Session session;
-  session.run_id = InfoField(View(**info), "run_id");
-  session.version = InfoField(View(**info), "redis_version");
+  if (info.ok()) {
+    session.run_id = InfoField(View(**info), "run_id");
+    session.version = InfoField(View(**info), "redis_version");
+  }
   session.client_id = (*id)->integer;
   if (absl::Status status = Fence(context.get(), options_.client_name, session.client_id); !status.ok()) {
     // Without the right to end predecessors the lane works, but says that it is not fenced.
     if (status.code() != absl::StatusCode::kFailedPrecondition) return status;
     session.fenced = false;
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, kFenceWait, [this] { return stopping_; });
   }
 
   // From here on the socket is the lane's: hiredis forgets it, and its time-outs go with it.

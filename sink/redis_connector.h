@@ -4,7 +4,8 @@
 //
 // Fencing: a connection that died may have bytes on their way to the server. Before the first write of a new one, every
 // other connection of its name is ended, by id and address, so that a late write never lands after a newer one.
-// Threading: see Connector. The destructor interrupts an attempt under way and joins the helper.
+// Threading: see Connector. The destructor interrupts a handshake under way and joins the helper; resolving and
+//   connecting it can only wait for, `timeout_ns` at most for the latter.
 #pragma once
 
 #include <condition_variable>

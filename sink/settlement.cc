@@ -17,6 +17,7 @@ LaneCounts::LaneCounts(CountersFile* counters, const std::string& prefix) {
   published = add("published");
   beacons = add("beacons");
   errors = add("errors");
+  connects = add("connects");
   reconnects = add("reconnects");
   bytes_out = add("bytes_out");
   bytes_in = add("bytes_in");

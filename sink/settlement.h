@@ -30,6 +30,7 @@ struct LaneCounts {
   Counter* published;
   Counter* beacons;  // feed:{name}:alive
   Counter* errors;   // error replies
+  Counter* connects;
   Counter* reconnects;
   Counter* bytes_out;
   Counter* bytes_in;

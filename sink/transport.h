@@ -27,7 +27,7 @@ class Transport {
 // A connection ready for writes: named, its database selected, and every predecessor of its name ended.
 struct Session {
   std::unique_ptr<Transport> transport;
-  std::string run_id;   // of the server process; another one means an empty or older data set
+  std::string run_id;   // of the server process; another one means an empty or older data set; empty: not told
   std::string version;  // of the server, e.g. "7.0.15"
   int64_t client_id = 0;
   bool fenced = true;  // false: the server forbade ending predecessors

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/bridge.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <utility>
@@ -221,7 +223,9 @@ absl::Status Bridge::AddLane(uint32_t index, uint32_t runner) {
   const Config& config = options_.config;
   RedisConnector::Options connect;
   connect.target = options_.target;
-  connect.client_name = absl::StrCat("tickbridge:", config.instance, ":", index);
+  // A replay beside the running bridge is a writer of its own, and must not end that one's connections.
+  const std::string writer = options_.replay ? absl::StrCat(config.instance, ".replay-", ::getpid()) : config.instance;
+  connect.client_name = absl::StrCat("tickbridge:", writer, ":", index);
   connect.timeout_ns = config.redis.connect_timeout_ns;
   Lane::Options options;
   options.index = index;
@@ -339,7 +343,7 @@ absl::Status Bridge::feed_status() const {
 
 absl::Status Bridge::refused() const {
   for (const std::unique_ptr<Lane>& lane : lanes_) {
-    if (lane->state() == Lane::State::kRefused && lane->counts().acks->Get() == 0) {
+    if (lane->state() == Lane::State::kRefused && lane->counts().connects->Get() == 0) {
       return absl::PermissionDeniedError(lane->last_error());
     }
   }

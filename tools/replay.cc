@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `tickbridge replay`: a recording through the same pipeline as live feeds, until its latest values are acknowledged.
+#include <limits>
+
 #include "tools/commands.h"
 #include "tools/log.h"
 #include "tools/session.h"
@@ -42,7 +44,7 @@ int CommandReplay(const GlobalOptions& global, const ReplayOptions& options) {
     return !refused.ok() || (*bridge)->feeds_done();
   });
   (*bridge)->StopFeeds();
-  if (refused.ok()) Drain(bridge->get(), options.timeout_ns);
+  if (refused.ok()) Drain(bridge->get(), std::numeric_limits<int64_t>::max(), options.timeout_ns);
   (*bridge)->Stop();
   const Summary summary = (*bridge)->Summarize();
   PrintSummary(summary, global.json);

@@ -45,7 +45,7 @@ int CommandRun(const GlobalOptions& global, const RunOptions& options) {
     return !refused.ok() || (options.for_seconds > 0 && SystemClock::ReadMonotonic() >= end);
   });
   (*bridge)->StopFeeds();
-  if (refused.ok()) Drain(bridge->get(), drain_timeout_ns);
+  if (refused.ok()) Drain(bridge->get(), drain_timeout_ns, drain_timeout_ns);
   (*bridge)->Stop();
   const Summary summary = (*bridge)->Summarize();
   PrintSummary(summary, global.json);

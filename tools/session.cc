@@ -60,11 +60,12 @@ bool TurnUntil(Bridge* bridge, StopSignals* signals, const std::function<bool()>
   return false;
 }
 
-void Drain(Bridge* bridge, int64_t timeout_ns) {
+void Drain(Bridge* bridge, int64_t total_ns, int64_t stuck_ns) {
   StopSignals again;  // the signal that began the drain does not end it
   Progress progress(bridge);
   uint64_t settled = 0;
-  MonoNs moved = SystemClock::ReadMonotonic();
+  const MonoNs began = SystemClock::ReadMonotonic();
+  MonoNs moved = began;
   while (true) {
     const bool stopped = bridge->feeds_stopped();
     const Summary summary = bridge->Summarize();
@@ -74,7 +75,7 @@ void Drain(Bridge* bridge, int64_t timeout_ns) {
       settled = ended;
       moved = now;
     }
-    if (now - moved > timeout_ns) return;
+    if (now - moved > stuck_ns || now - began > total_ns) return;
     bridge->Maintain();
     progress.Update();
     if (again.Wait(kDrainLookNs)) return;

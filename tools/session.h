@@ -35,8 +35,9 @@ int ExplainStart(const absl::Status& status);
 // Keeps the bridge going until `until` says so or a signal comes. True if a signal came.
 bool TurnUntil(Bridge* bridge, StopSignals* signals, const std::function<bool()>& until);
 
-// Waits until nothing is pending, at most `timeout_ns` without progress. Another signal ends the wait.
-void Drain(Bridge* bridge, int64_t timeout_ns);
+// Waits until nothing is pending: at most `total_ns`, and at most `stuck_ns` without progress. Another signal ends the
+// wait.
+void Drain(Bridge* bridge, int64_t total_ns, int64_t stuck_ns);
 
 // The summary on stdout.
 void PrintSummary(const Summary& summary, bool json);

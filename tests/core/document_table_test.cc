@@ -247,6 +247,7 @@ TEST_F(DocumentTableTest, RandomOperationsAgreeWithAModel) {
     bool deleted;
     uint64_t sequence;
     int64_t deadline;
+    int64_t deadline_max = 0;  // of all versions
     OwnerId owner;
     bool queued;
     int64_t since;
@@ -271,7 +272,8 @@ TEST_F(DocumentTableTest, RandomOperationsAgreeWithAModel) {
         ASSERT_EQ(table.Put(deleted ? MakeDelete(key, now) : Make(key, value, now, ttl), owner), expected) << now;
         if (expected != PutResult::kOk) break;
         Entry& entry = model[key];
-        entry.deadline = deleted ? std::max(now, entry.deadline) : now + ttl;
+        entry.deadline = deleted ? std::max(now, entry.deadline_max) : now + ttl;
+        entry.deadline_max = std::max(entry.deadline_max, entry.deadline);
         entry.value = value;
         entry.deleted = deleted;
         entry.owner = owner;
