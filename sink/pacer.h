@@ -24,7 +24,12 @@ class Pacer {
 
   // How many commands may be sent now; `in_flight` are unanswered.
   uint32_t Allowance(uint32_t in_flight, MonoNs now) const {
-    if (saturates()) return window_;
+    if (saturates()) {
+      // A full window is refilled a part at a time: many small writes cost the server more calls than a few larger
+      // ones, and what waits conflates for free.
+      const uint32_t room = window_ - std::min(in_flight, window_);
+      return room >= window_ / kRefillPart ? room : 0;
+    }
     if (in_flight != 0 || now < next_turn_) return 0;
     // As much as keeps the server busy for kTurnNs, and on a long line, where the round trip itself is a pause, for the
     // share of that.
@@ -63,7 +68,8 @@ class Pacer {
   double cost_ns() const { return cost_ns_; }
 
  private:
-  static constexpr double kTurnNs = 30'000;
+  static constexpr uint32_t kRefillPart = 4;
+  static constexpr double kTurnNs = 60'000;
   static constexpr double kTurnCommandsMin = 16;
   static constexpr double kCostNsMin = 100;
   static constexpr double kCostNsMax = 1'000'000;
