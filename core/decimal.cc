@@ -450,7 +450,7 @@ std::strong_ordering decimal_internal::CompareUnequalExponents(Decimal a, Decima
   return flip ? 0 <=> coarse_to_fine : coarse_to_fine;
 }
 
-bool AddAtFinest(Decimal a, Decimal b, Decimal* sum) noexcept {
+bool decimal_internal::AddUnequalExponents(Decimal a, Decimal b, Decimal* sum) noexcept {
   const Decimal coarse = a.exponent > b.exponent ? a : b;
   const Decimal fine = a.exponent > b.exponent ? b : a;
   const int shift = coarse.exponent - fine.exponent;

@@ -63,6 +63,7 @@ DecimalError ParseDecimalPadded(const char* begin, const char* end, Decimal* out
 
 namespace decimal_internal {
 std::strong_ordering CompareUnequalExponents(Decimal a, Decimal b) noexcept;
+bool AddUnequalExponents(Decimal a, Decimal b, Decimal* sum) noexcept;
 }
 
 // By value, exact for all pairs of exponents.
@@ -77,7 +78,15 @@ inline bool operator==(Decimal a, Decimal b) noexcept { return Compare(a, b) == 
 inline std::strong_ordering operator<=>(Decimal a, Decimal b) noexcept { return Compare(a, b); }
 
 // *sum = a + b at the finer of both exponents. False, and *sum as it was, when that takes more than 18 digits.
-bool AddAtFinest(Decimal a, Decimal b, Decimal* sum) noexcept;
+inline bool AddAtFinest(Decimal a, Decimal b, Decimal* sum) noexcept {
+  if (a.exponent != b.exponent) [[unlikely]] {
+    return decimal_internal::AddUnequalExponents(a, b, sum);
+  }
+  const int64_t total = a.mantissa + b.mantissa;  // under 2 × 10^18
+  if (total > kMaxMantissa || total < -kMaxMantissa) return false;
+  *sum = Decimal{total, a.exponent};
+  return true;
+}
 
 // Append the shortest exact text in plain notation at `out` and return its end: at most kMaxDecimalChars. Up to
 // kDecimalPrintScratch bytes behind the returned end may be overwritten. Zero never has a sign.
