@@ -97,7 +97,7 @@ class Sink {
     Lane::Options options;
     options.share = share;
     options.max_in_flight = kWindow;
-    lane_ = std::make_unique<Lane>(core_, options, std::make_unique<RedisConnector>(connect), counters_.get());
+    lane_ = std::make_unique<Lane>(core_, options, *RedisConnector::Create(connect), counters_.get());
     for (uint32_t i = 0; i < kSymbols; ++i) symbols_.Insert(SymbolName(i));
     while (lane_->state() != Lane::State::kUp) lane_->DoWork();
   }

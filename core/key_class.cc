@@ -106,6 +106,31 @@ std::optional<QuoteMember> ParseQuoteMember(std::string_view name) {
 
 std::string_view QuoteMemberName(QuoteMember member) { return kMemberNames[static_cast<size_t>(member)]; }
 
+std::optional<Field> FieldOf(QuoteMember member) {
+  switch (member) {
+    case QuoteMember::kLast:
+      return Field::kLast;
+    case QuoteMember::kBid:
+      return Field::kBid;
+    case QuoteMember::kAsk:
+      return Field::kAsk;
+    case QuoteMember::kVolume:
+      return Field::kVolume;
+    case QuoteMember::kHigh:
+      return Field::kHigh;
+    case QuoteMember::kLow:
+      return Field::kLow;
+    case QuoteMember::kBidSize:
+      return Field::kBidSize;
+    case QuoteMember::kAskSize:
+      return Field::kAskSize;
+    case QuoteMember::kLastSize:
+      return Field::kLastSize;
+    default:
+      return std::nullopt;
+  }
+}
+
 std::vector<KeyClass> DefaultKeyClasses() {
   const auto make = [](std::string_view name, std::string_view key, int64_t ttl_s) {
     KeyClass result;

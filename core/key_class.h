@@ -67,6 +67,8 @@ inline constexpr size_t kQuoteMemberCount = 14;
 // The member of a name as in the configuration (`BidSize`), and back.
 std::optional<QuoteMember> ParseQuoteMember(std::string_view name);
 std::string_view QuoteMemberName(QuoteMember member);
+// The field of the quote that a member shows, if it shows one.
+std::optional<Field> FieldOf(QuoteMember member);
 
 struct KeyClass {
   std::string name;

@@ -7,12 +7,16 @@ namespace tickbridge {
 namespace {
 
 // The word `meta`, from the low bit: exponent of the ninth field (8), present (9), the fields that the feed counts
-// itself (3: Volume, High, Low), volume overflowed (1), status (3), unused (8), source (32).
+// itself (3: Volume, High, Low), volume overflowed (1), status (3), restored (1), reset before it (1), the first six
+// fields cleared before it (6), source (32).
 struct Meta {
   static constexpr unsigned kPresentShift = 8;
   static constexpr unsigned kExplicitShift = 17;
   static constexpr unsigned kOverflowShift = 20;
   static constexpr unsigned kStatusShift = 21;
+  static constexpr unsigned kRestoredShift = 24;
+  static constexpr unsigned kWasResetShift = 25;
+  static constexpr unsigned kWasClearedShift = 26;
   static constexpr unsigned kSourceShift = 32;
 };
 
@@ -20,6 +24,10 @@ constexpr size_t kNinth = kFieldCount - 1;
 static_assert(Index(Field::kLow) == kNinth);
 constexpr FieldMask kSummaryFields = Bit(Field::kVolume) | Bit(Field::kHigh) | Bit(Field::kLow);
 constexpr unsigned kSummaryShift = static_cast<unsigned>(Field::kVolume);
+
+// The fields whose clearing a Restore must heed; for the others the feed's own counting says it.
+constexpr FieldMask kClearableFields = kQuoteFields | Bit(Field::kLast) | Bit(Field::kLastSize);
+static_assert(kClearableFields == 0x3f);
 
 // Reads of the owner's own words need no order: nobody else writes them.
 constexpr auto kOwn = std::memory_order_relaxed;
@@ -81,6 +89,37 @@ struct LatestTable::Editor {
     constexpr auto kGroup = static_cast<FieldMask>((Bit(kFields) | ...));
     present = static_cast<FieldMask>(present & ~(tick.cleared & kGroup));
   }
+  // For a Restore that is still to come.
+  void NoteCleared(const Tick& tick) noexcept {
+    meta |= uint64_t{static_cast<FieldMask>(tick.cleared & kClearableFields)} << Meta::kWasClearedShift;
+  }
+  void NoteReset() noexcept { meta |= uint64_t{1} << Meta::kWasResetShift; }
+  bool WasReset() const noexcept { return (meta >> Meta::kWasResetShift & 1) != 0; }
+  bool WasCleared(Field field) const noexcept { return (meta >> Meta::kWasClearedShift & Bit(field)) != 0; }
+
+  // A field of a group: what the slot has wins, unless the stored value is newer.
+  void RestoreField(Field field, const Quote& stored, bool stored_newer) noexcept {
+    if (stored.Has(field) && (stored_newer || (!Has(field) && !WasCleared(field)))) Set(field, stored.Get(field));
+  }
+  void RestoreSummary(const Quote& stored) noexcept {
+    if (!FeedCounts(Field::kHigh) && stored.Has(Field::kHigh) &&
+        (!Has(Field::kHigh) || Compare(stored.Get(Field::kHigh), Get(Field::kHigh)) > 0)) {
+      Set(Field::kHigh, stored.Get(Field::kHigh));
+    }
+    if (!FeedCounts(Field::kLow) && stored.Has(Field::kLow) &&
+        (!Has(Field::kLow) || Compare(stored.Get(Field::kLow), Get(Field::kLow)) < 0)) {
+      Set(Field::kLow, stored.Get(Field::kLow));
+    }
+    if (FeedCounts(Field::kVolume) || VolumeOverflowed() || !stored.Has(Field::kVolume)) return;
+    Decimal sum = stored.Get(Field::kVolume);
+    if (Has(Field::kVolume) && !AddAtFinest(Get(Field::kVolume), sum, &sum)) {
+      SetVolumeOverflowed(true);
+      present = static_cast<FieldMask>(present & ~Bit(Field::kVolume));
+      return;
+    }
+    Set(Field::kVolume, sum);
+  }
+
   void TakeQuote(const Tick& tick) noexcept {
     TakeFields<Field::kBid, Field::kAsk, Field::kBidSize, Field::kAskSize>(tick);
   }
@@ -175,6 +214,7 @@ MergeResult LatestTable::Merge(SymbolId id, const Tick& tick, const TickContext&
     timestamp_ms =
         std::max(timestamp_ms, tick.trade_time.value != 0 ? ToUnixMs(tick.trade_time).value : context.clock.value);
   }
+  if (tick.cleared != 0) edit.NoteCleared(tick);
   if (tick.has_status) {
     edit.meta = (edit.meta & ~(uint64_t{7} << Meta::kStatusShift)) | uint64_t(tick.status) << Meta::kStatusShift;
   }
@@ -188,14 +228,51 @@ MergeResult LatestTable::Merge(SymbolId id, const Tick& tick, const TickContext&
 
 bool LatestTable::Reset(SymbolId id) noexcept {
   Slot& slot = slots_[Index(id)];
-  if (slot.sequence.load(kOwn) == sequence_base_) return false;
   Editor edit(slot);
+  edit.NoteReset();
   edit.present = static_cast<FieldMask>(edit.present & ~kSummaryFields);
   edit.SetVolumeOverflowed(false);
   slot.quote_time_ns.store(0, std::memory_order_release);  // (2)
   slot.trade_time_ns.store(0, std::memory_order_release);  // (2)
   edit.Finish();
-  return true;
+  return slot.sequence.load(kOwn) != sequence_base_;
+}
+
+void LatestTable::Restore(SymbolId id, const Quote& stored) noexcept {
+  Slot& slot = slots_[Index(id)];
+  Editor edit(slot);
+  const bool has_time = stored.timestamp.value != 0;
+  const VenueNs stored_time = has_time ? VenueNsFromMs(stored.timestamp.value) : VenueNs{};
+  // Only venue times are compared, in the milliseconds of the stored one.
+  const auto is_newer = [&](const std::atomic<uint64_t>& group_time) {
+    const VenueNs time{group_time.load(kOwn)};
+    return time.value != 0 && ToUnixMs(time) < stored.timestamp;
+  };
+  const bool quote_newer = is_newer(slot.quote_time_ns);
+  const bool trade_newer = is_newer(slot.trade_time_ns);
+  for (const Field field : {Field::kBid, Field::kAsk, Field::kBidSize, Field::kAskSize}) {
+    edit.RestoreField(field, stored, quote_newer);
+  }
+  for (const Field field : {Field::kLast, Field::kLastSize}) edit.RestoreField(field, stored, trade_newer);
+  if (!edit.WasReset()) {
+    edit.RestoreSummary(stored);
+    if (slot.quote_time_ns.load(kOwn) < stored_time.value) {
+      slot.quote_time_ns.store(stored_time.value, std::memory_order_release);  // (2)
+    }
+    if (slot.trade_time_ns.load(kOwn) < stored_time.value) {
+      slot.trade_time_ns.store(stored_time.value, std::memory_order_release);  // (2)
+    }
+  }
+  if ((edit.meta >> Meta::kStatusShift & 7) == 0) edit.meta |= uint64_t(stored.status) << Meta::kStatusShift;
+  edit.meta |= uint64_t{1} << Meta::kRestoredShift;
+  const int64_t timestamp_ms = std::max(slot.timestamp_ms.load(kOwn), stored.timestamp.value);
+  slot.timestamp_ms.store(timestamp_ms, std::memory_order_release);  // (2)
+  edit.Finish();
+}
+
+bool LatestTable::Restored(SymbolId id) const noexcept {
+  const uint64_t meta = slots_[Index(id)].meta.load(std::memory_order_acquire);  // (1)
+  return (meta >> Meta::kRestoredShift & 1) != 0;
 }
 
 bool LatestTable::TryLoad(SymbolId id, Quote* out) const noexcept {

@@ -69,8 +69,16 @@ class LatestTable {
                     bool* volume_overflow = nullptr) noexcept;
 
   // Clears Volume, High, Low and both venue times, and counts as no merge: Sequence stays. Owner only.
-  // False where the slot holds nothing yet: there is nothing to publish then.
+  // False where the slot holds nothing yet: there is nothing to publish then. A later Restore heeds it all the same.
   bool Reset(SymbolId id) noexcept;
+
+  // Merges a value of before the process's start below what has been merged since: its fields stand where none was
+  // given or cleared, a group of it that is newer than the slot's wins, its Timestamp is what venue times and ours may
+  // not go back behind. High, Low and Volume go on from it unless the feed counts them itself. No merge: Sequence
+  // stays. Owner only, once a symbol.
+  void Restore(SymbolId id, const Quote& stored) noexcept;
+  // True after Restore.
+  bool Restored(SymbolId id) const noexcept;
 
   // A consistent copy. False if a write overlapped. A slot without any merge has `sequence == sequence_base()`.
   bool TryLoad(SymbolId id, Quote* out) const noexcept;

@@ -20,20 +20,28 @@ constexpr uint32_t kSweepBatch = 16;
 // A document that was first in flight at so many disconnects in a row has failed.
 constexpr uint8_t kDisconnectsMax = 2;
 
-char* PutHead(char* out, std::string_view verb, std::string_view key, int64_t lifetime) {
-  *out++ = '*';
-  *out++ = '4';
-  *out++ = '\r';
-  *out++ = '\n';
-  out = resp::PutBulk(out, verb);
-  out = resp::PutBulk(out, key);
-  return resp::PutBulkNumber(out, static_cast<uint64_t>(lifetime));
+char* PutText(char* out, std::string_view text) {
+  std::memcpy(out, text.data(), text.size());
+  return out + text.size();
+}
+
+char* PutSet(char* out, const Document& document, const Lifetime& lifetime) {
+  if (lifetime.kind == Lifetime::Kind::kDeadline) {
+    out = resp::PutBulk(PutText(out, "*5\r\n$3\r\nSET\r\n"), document.key);
+    out = resp::PutBulk(resp::PutBulk(out, document.value), "PXAT");
+    return resp::PutBulkNumber(out, static_cast<uint64_t>(lifetime.deadline.value));
+  }
+  const bool whole = lifetime.kind == Lifetime::Kind::kFullSeconds;
+  out = PutText(out, whole ? "*4\r\n$5\r\nSETEX\r\n" : "*4\r\n$6\r\nPSETEX\r\n");
+  out = resp::PutBulk(out, document.key);
+  out = resp::PutBulkNumber(out, static_cast<uint64_t>(whole ? document.ttl_ns / kNsPerSec : lifetime.ms));
+  return resp::PutBulk(out, document.value);
 }
 
 }  // namespace
 
-DocumentSink::DocumentSink(const Core& core, uint32_t lane, LaneCounts* counts)
-    : core_(core), lane_(lane), counts_(counts) {
+DocumentSink::DocumentSink(const Core& core, uint32_t lane, const ServerClock* server_clock, LaneCounts* counts)
+    : core_(core), lane_(lane), server_clock_(server_clock), counts_(counts) {
   staged_documents_.reserve(kTakeBatch);
 }
 
@@ -98,7 +106,7 @@ void DocumentSink::Send(const DocumentTable::Taken& taken, Outbox* outbox, MonoN
     std::memcpy(out, command.data(), command.size());
     out += command.size();
   } else {
-    const Lifetime lifetime = LifetimeOf(document.ttl_ns, now - document.received);
+    const Lifetime lifetime = LifetimeOf(document.ttl_ns, now - document.received, server_clock_, now);
     if (lifetime.kind == Lifetime::Kind::kNone) {
       entry.kind = InFlight::Kind::kDocumentExpired;
       if (document.sequence > state.settled) {
@@ -107,10 +115,7 @@ void DocumentSink::Send(const DocumentTable::Taken& taken, Outbox* outbox, MonoN
       }
       return;
     }
-    out = lifetime.kind == Lifetime::Kind::kFullSeconds
-              ? PutHead(out, "SETEX", document.key, document.ttl_ns / kNsPerSec)
-              : PutHead(out, "PSETEX", document.key, lifetime.ms);
-    out = resp::PutBulk(out, document.value);
+    out = PutSet(out, document, lifetime);
   }
   ++state.in_flight;
   outbox->Commit(entry, out);

@@ -12,13 +12,15 @@
 #include "core/document_table.h"
 #include "core/ingest.h"
 #include "sink/outbox.h"
+#include "sink/server_clock.h"
 #include "sink/settlement.h"
 
 namespace tickbridge {
 
 class DocumentSink {
  public:
-  DocumentSink(const Core& core, uint32_t lane, LaneCounts* counts);
+  // `server_clock`: for absolute expiry, see sink/ttl.h; null: relative.
+  DocumentSink(const Core& core, uint32_t lane, const ServerClock* server_clock, LaneCounts* counts);
 
   // Encodes up to `commands_max` dirty documents into the outbox while it has room. Returns how many it took.
   int Fill(Outbox* outbox, uint32_t commands_max, MonoNs now);
@@ -64,6 +66,7 @@ class DocumentSink {
 
   const Core core_;
   const uint32_t lane_;
+  const ServerClock* const server_clock_;
   LaneCounts* const counts_;
   std::vector<DocumentState> states_;
   std::vector<DocumentTable::Taken> staged_documents_;

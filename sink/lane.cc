@@ -5,10 +5,13 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "core/log.h"
 #include "sink/redis_error.h"
 #include "sink/resp.h"
+#include "sink/ttl.h"
 
 namespace tickbridge {
 namespace {
@@ -23,6 +26,23 @@ constexpr int64_t kIdlePingNs = kNsPerSec;
 constexpr int64_t kBackOffMinNs = 5 * kNsPerMs;
 constexpr int64_t kBackOffMaxNs = 500 * kNsPerMs;
 constexpr std::string_view kPing = "*1\r\n$4\r\nPING\r\n";
+constexpr std::string_view kTime = "*1\r\n$4\r\nTIME\r\n";
+constexpr int64_t kAskTimeNs = kNsPerSec;
+// Clocks drift apart by microseconds between two questions; more than this was somebody's doing.
+constexpr int64_t kClockJumpNs = 50 * kNsPerMs;
+// Where the server refuses us, or we it, somebody has to mend something first.
+constexpr int64_t kRefusedRetryNs = kNsPerSec;
+constexpr std::string_view kUnfencedText =
+    "CLIENT is forbidden, so that earlier connections cannot be ended: their late writes may land after newer ones";
+
+// Redis 6.2 brought SET … PXAT. A server that does not tell its version is taken to be older.
+bool HasPxat(std::string_view version) {
+  const std::vector<std::string_view> parts = absl::StrSplit(version, '.');
+  int major = 0;
+  int minor = 0;
+  if (parts.size() < 2 || !absl::SimpleAtoi(parts[0], &major) || !absl::SimpleAtoi(parts[1], &minor)) return false;
+  return major > 6 || (major == 6 && minor >= 2);
+}
 
 }  // namespace
 
@@ -38,6 +58,8 @@ std::string_view LaneStateName(Lane::State state) {
       return "backing_off";
     case Lane::State::kRefused:
       return "refused";
+    case Lane::State::kUnfenced:
+      return "unfenced";
   }
   return "unknown";
 }
@@ -49,8 +71,14 @@ Lane::Lane(const Core& core, Options options, std::unique_ptr<Connector> connect
       connector_(std::move(connector)),
       counts_(counters, absl::StrCat("lane.", options_.index, ".")),
       outbox_(options_.max_in_flight, options_.max_in_flight_bytes),
-      prices_(core, options_.index, options_.lanes, options_.producer, &counts_),
-      documents_(core, options_.index, &counts_),
+      prices_(core,
+              {.lane = options_.index,
+               .lanes = options_.lanes,
+               .producer = options_.producer,
+               .restore = options_.restore,
+               .server_clock = &server_clock_},
+              &counts_),
+      documents_(core, options_.index, &server_clock_, &counts_),
       pacer_(options_.share, options_.max_in_flight),
       beacon_sent_(options_.beacons.size()),
       retry_ns_(options_.retry_min_ns),
@@ -70,10 +98,15 @@ Lane::~Lane() = default;
 
 int Lane::DoWork() noexcept {
   const MonoNs now = core_.clock->Now();
-  if (transport_ == nullptr) return Connecting(now);
+  if (transport_ == nullptr) return Reconnect(now);
   int work = ReadReplies(now);
   if (transport_ == nullptr) return work;
-  work += FillWindow(now);
+  if (stalled_) {
+    work += Reconnect(now);
+    if (transport_ == nullptr) return work;
+  } else {
+    work += FillWindow(now);
+  }
   work += WriteOut(now);
   documents_.Sweep(now);
   WatchForStall(now);
@@ -81,20 +114,26 @@ int Lane::DoWork() noexcept {
   return work;
 }
 
-int Lane::Connecting(MonoNs now) {
-  if (!attempt_under_way_) {
+int Lane::Reconnect(MonoNs now) {
+  if (attempt_ == Attempt::kNone) {
     if (now < retry_at_) return 0;
-    attempt_under_way_ = true;
-    connector_->Begin();
+    attempt_ = Attempt::kConnecting;
+    connector_->Connect();
     return 1;
   }
-  std::optional<absl::StatusOr<Session>> outcome = connector_->Poll();
+  const std::optional<absl::Status> outcome = connector_->Poll();
   if (!outcome.has_value()) return 0;
-  attempt_under_way_ = false;
-  if (outcome->ok()) {
-    OnSession(*std::move(*outcome), now);
+  if (!outcome->ok()) {
+    attempt_ = Attempt::kNone;
+    OnConnectError(*outcome, now);
+  } else if (attempt_ == Attempt::kConnecting) {
+    // A server that answers there, and not here, is not to be waited for any longer.
+    if (transport_ != nullptr) DropConnection(Ending::kReplaced);
+    attempt_ = Attempt::kFencing;
+    connector_->Fence();
   } else {
-    OnConnectError(outcome->status(), now);
+    attempt_ = Attempt::kNone;
+    OnSession(connector_->Take(), now);
   }
   return 1;
 }
@@ -104,15 +143,19 @@ void Lane::OnSession(Session session, MonoNs now) {
   replies_.Reset();
   // A server that does not tell who it is may be another one each time.
   const bool connected_before = counts_.connects->Get() != 0;
-  const bool other_server = connected_before && (session.run_id.empty() || run_id_ != session.run_id);
+  const bool other_server = connected_before && (session.server.run_id.empty() || run_id_ != session.server.run_id);
   counts_.connects->Add();
   if (connected_before) counts_.reconnects->Add();
-  run_id_ = std::move(session.run_id);
-  server_->Set(absl::StrCat("redis ", session.version, " run_id ", run_id_, session.fenced ? "" : " unfenced"));
+  run_id_ = session.server.run_id;
+  fenced_ = session.server.fenced;
+  server_->Set(absl::StrCat("redis ", session.server.version, " run_id ", run_id_));
+  server_clock_ = session.server.clock;
+  CheckExpiry(session.server.version);
   retry_ns_ = options_.retry_min_ns;
   resume_at_ = MonoNs{};
   back_off_ns_ = 0;
   answered_at_ = now;
+  stalled_ = false;
   if (other_server) {
     Log(LogLevel::kInfo, absl::StrCat(name_, ": another server process answers: every living value is sent again"));
     prices_.Resync(now);
@@ -120,34 +163,57 @@ void Lane::OnSession(Session session, MonoNs now) {
   }
   // The first command measures the line.
   pacer_.OnProbe(now);
-  SendPing(now);
+  SendBare(InFlight::Kind::kPing, kPing, now);
   pacer_.OnSent(1, now);
   noted_error_.clear();
-  SetState(State::kUp, "");
+  // A server that stalled is not up before it has answered a write: one that only answers greetings would come and go.
+  if (state() != State::kStalled) SetState(UpState(), fenced_ ? "" : kUnfencedText);
+}
+
+void Lane::CheckExpiry(std::string_view version) {
+  if (!options_.absolute_expiry) return server_clock_.Forget();
+  std::string_view why;
+  if (!server_clock_.known()) {
+    why = "the server does not tell its time";
+  } else if (!HasPxat(version)) {
+    server_clock_.Forget();
+    why = "the server is older than 6.2";
+  }
+  if (why != expiry_problem_ && !why.empty()) {
+    Log(LogLevel::kWarn,
+        absl::StrCat(name_, ": expiry = \"absolute\" is not to be had: ", why, "; expiry is relative"));
+  }
+  expiry_problem_ = why;
 }
 
 void Lane::OnConnectError(const absl::Status& status, MonoNs now) {
-  const bool refused = status.code() == absl::StatusCode::kPermissionDenied;
-  SetState(refused ? State::kRefused : State::kConnecting, status.message());
-  if (refused) retry_ns_ = options_.retry_max_ns;
-  ScheduleRetry(now);
-}
-
-void Lane::ScheduleRetry(MonoNs now) {
-  // Between half and all of the interval, so that lanes that fell together do not come back together.
-  std::uniform_int_distribution<int64_t> jitter(retry_ns_ / 2, retry_ns_);
-  retry_at_ = now + jitter(random_);
+  const bool refused =
+      absl::IsPermissionDenied(status) || absl::IsFailedPrecondition(status) || absl::IsAlreadyExists(status);
+  // Beside a connection that stalls this is only the second one's failure.
+  if (transport_ == nullptr) SetState(refused ? State::kRefused : State::kConnecting, status.message());
+  ScheduleRetry(refused ? kRefusedRetryNs : retry_ns_, now);
   retry_ns_ = std::min(retry_ns_ * 2, options_.retry_max_ns);
 }
 
-void Lane::Disconnect(std::string_view why, MonoNs now) {
+void Lane::ScheduleRetry(int64_t interval_ns, MonoNs now) {
+  // Between half and all of the interval, so that lanes that fell together do not come back together.
+  std::uniform_int_distribution<int64_t> jitter(interval_ns / 2, interval_ns);
+  retry_at_ = now + jitter(random_);
+}
+
+void Lane::DropConnection(Ending ending) {
   transport_.reset();
   in_flight_->Set(0);
   pacer_.OnDisconnected();
   outbox_.DropUnsent();
-  for (bool first = true; !outbox_.empty(); first = false) Lost(outbox_.Pop(), first);
-  SetState(State::kConnecting, why);
-  ScheduleRetry(now);
+  for (bool first = ending == Ending::kClosed; !outbox_.empty(); first = false) Lost(outbox_.Pop(), first);
+}
+
+void Lane::Disconnect(std::string_view why, MonoNs now) {
+  DropConnection(Ending::kClosed);
+  if (state() != State::kStalled || attempt_ == Attempt::kNone) SetState(State::kConnecting, why);
+  // A second connection on its way is now the first.
+  if (attempt_ == Attempt::kNone) ScheduleRetry(retry_ns_, now);
 }
 
 int Lane::ReadReplies(MonoNs now) {
@@ -160,7 +226,8 @@ int Lane::ReadReplies(MonoNs now) {
     const Transport::Result result = transport_->Read(space, &bytes);
     if (result == Transport::Result::kWouldBlock) break;
     if (result == Transport::Result::kClosed) {
-      Disconnect("the server closed the connection", now);
+      const std::string why(transport_->error());
+      Disconnect(why.empty() ? "the server closed the connection" : why, now);
       return answered;
     }
     counts_.bytes_in->Add(bytes);
@@ -182,6 +249,12 @@ int Lane::ReadReplies(MonoNs now) {
   SettleUnsent(now);
   if (answered != 0) {
     answered_at_ = now;
+    stalled_ = false;
+    if (attempt_ != Attempt::kNone) {
+      // It answers after all, before the other one did.
+      connector_->Abandon();
+      attempt_ = Attempt::kNone;
+    }
     if (outbox_.commands() == 0) {
       pacer_.OnAnswered(now);
       cost_ns_->Set(static_cast<int64_t>(pacer_.cost_ns()));
@@ -200,18 +273,25 @@ bool Lane::OnReply(const ServerReply& reply, MonoNs now) {
     return false;
   }
   const InFlight entry = outbox_.Pop();
-  if (reply.kind == ServerReply::Kind::kError) {
+  if (reply.kind == ServerReply::Kind::kError && entry.kind != InFlight::Kind::kTime) {
     OnErrorReply(entry, reply.text, now);
     return transport_ != nullptr;
   }
-  // A PING that comes through says nothing of writes.
+  // A PING that comes through says nothing of writes, unless there are none.
   const bool is_write = entry.kind == InFlight::Kind::kPrice || entry.kind == InFlight::Kind::kDocument;
   if (is_write) back_off_ns_ = 0;
-  if (state() == State::kStalled || (is_write && state() == State::kBackingOff)) {
+  if ((is_write && state() == State::kBackingOff) ||
+      (state() == State::kStalled && (is_write || outbox_.commands() == 0))) {
     noted_error_.clear();
-    SetState(State::kUp, "");
+    SetState(UpState(), fenced_ ? "" : kUnfencedText);
   }
-  Settle(entry, LaneCounts::End::kWritten, now);
+  if (entry.kind == InFlight::Kind::kTime) {
+    OnServerTime(entry, reply, now);
+  } else if (entry.kind == InFlight::Kind::kReadBack) {
+    prices_.OnReadBack(entry, reply.kind == ServerReply::Kind::kString ? reply.text : std::string_view(), now);
+  } else {
+    Settle(entry, LaneCounts::End::kWritten, now);
+  }
   return true;
 }
 
@@ -245,9 +325,13 @@ void Lane::Settle(const InFlight& entry, LaneCounts::End end, MonoNs now) {
     case InFlight::Kind::kDocument:
     case InFlight::Kind::kDocumentExpired:
       return documents_.OnSettled(entry, end, now);
+    case InFlight::Kind::kReadBack:
+      // The key may not be read, or is of another type, which a write replaces.
+      return prices_.OnReadBack(entry, {}, now);
     case InFlight::Kind::kPublish:
     case InFlight::Kind::kBeacon:
     case InFlight::Kind::kPing:
+    case InFlight::Kind::kTime:
       return;
   }
 }
@@ -256,6 +340,7 @@ void Lane::Lost(const InFlight& entry, bool first_at_disconnect) {
   switch (entry.kind) {
     case InFlight::Kind::kPrice:
     case InFlight::Kind::kPriceExpired:
+    case InFlight::Kind::kReadBack:
       return prices_.OnLost(entry);
     case InFlight::Kind::kDocument:
     case InFlight::Kind::kDocumentExpired:
@@ -263,6 +348,7 @@ void Lane::Lost(const InFlight& entry, bool first_at_disconnect) {
     case InFlight::Kind::kPublish:
     case InFlight::Kind::kBeacon:
     case InFlight::Kind::kPing:
+    case InFlight::Kind::kTime:
       return;
   }
 }
@@ -271,7 +357,7 @@ int Lane::FillWindow(MonoNs now) {
   if (now < resume_at_) return 0;
   if (outbox_.commands() == 0 && pacer_.WantsProbe(now)) {
     pacer_.OnProbe(now);
-    SendPing(now);
+    SendBare(InFlight::Kind::kPing, kPing, now);
     pacer_.OnSent(1, now);
     return 1;
   }
@@ -289,7 +375,11 @@ int Lane::FillWindow(MonoNs now) {
   }
   work += prices_.Refresh(&outbox_, now);
   SettleUnsent(now);
-  if (outbox_.commands() == 0 && now - pinged_at_ > kIdlePingNs) SendPing(now);
+  if (server_clock_.known() && now - asked_time_at_ > kAskTimeNs && outbox_.HasRoom()) {
+    asked_time_at_ = now;
+    SendBare(InFlight::Kind::kTime, kTime, now);
+  }
+  if (outbox_.commands() == 0 && now - pinged_at_ > kIdlePingNs) SendBare(InFlight::Kind::kPing, kPing, now);
   const uint32_t sent = outbox_.commands() - before;
   if (sent != 0) pacer_.OnSent(sent, now);
   return work;
@@ -302,8 +392,13 @@ void Lane::SendBeacons(MonoNs now) {
     beacon_sent_[i] = now;
     const std::string value =
         absl::StrCat("{\"feed\":\"", beacon.feed, "\",\"Timestamp\":", ToUnixMs(core_.clock->ToUnix(now)).value, "}");
+    const Lifetime lifetime = LifetimeOf(beacon.ttl_ns, 0, &server_clock_, now);
     std::string command;
-    resp::AppendCommand(&command, {"PSETEX", beacon.key, absl::StrCat(beacon.ttl_ns / kNsPerMs), value});
+    if (lifetime.kind == Lifetime::Kind::kDeadline) {
+      resp::AppendCommand(&command, {"SET", beacon.key, value, "PXAT", absl::StrCat(lifetime.deadline.value)});
+    } else {
+      resp::AppendCommand(&command, {"PSETEX", beacon.key, absl::StrCat(lifetime.ms), value});
+    }
     char* const begin = outbox_.Begin();
     std::memcpy(begin, command.data(), command.size());
     InFlight entry;
@@ -314,14 +409,29 @@ void Lane::SendBeacons(MonoNs now) {
   }
 }
 
-void Lane::SendPing(MonoNs now) {
+void Lane::SendBare(InFlight::Kind kind, std::string_view command, MonoNs now) {
   char* const begin = outbox_.Begin();
-  std::memcpy(begin, kPing.data(), kPing.size());
+  std::memcpy(begin, command.data(), command.size());
   InFlight entry;
-  entry.kind = InFlight::Kind::kPing;
+  entry.kind = kind;
   entry.sent = now;
-  outbox_.Commit(entry, begin + kPing.size());
+  outbox_.Commit(entry, begin + command.size());
   pinged_at_ = now;
+}
+
+void Lane::OnServerTime(const InFlight& entry, const ServerReply& reply, MonoNs now) {
+  if (reply.kind != ServerReply::Kind::kPair) {
+    server_clock_.Forget();
+    Log(LogLevel::kWarn, absl::StrCat(name_, ": the server does not tell its time any more; expiry is relative"));
+    return;
+  }
+  const int64_t jump_ns = server_clock_.OnTime(entry.sent, now, reply.pair[0] * 1'000'000 + reply.pair[1]);
+  if (jump_ns <= kClockJumpNs && jump_ns >= -kClockJumpNs) return;
+  // Every deadline that was sent by the old offset is wrong by the jump.
+  Log(LogLevel::kWarn, absl::StrCat(name_, ": the server's clock jumped by ", jump_ns / kNsPerMs,
+                                    " ms beside ours: every living value is sent again"));
+  prices_.Resync(now);
+  documents_.Resync(now);
 }
 
 int Lane::WriteOut(MonoNs now) {
@@ -346,7 +456,9 @@ int Lane::WriteOut(MonoNs now) {
 void Lane::WatchForStall(MonoNs now) {
   if (outbox_.commands() == 0) {
     answered_at_ = now;
-  } else if (now - answered_at_ > options_.ack_timeout_ns && state() == State::kUp) {
+  } else if (!stalled_ && now - answered_at_ > options_.ack_timeout_ns) {
+    stalled_ = true;
+    retry_at_ = now;
     SetState(State::kStalled, absl::StrCat("no answer for more than ", options_.ack_timeout_ns / kNsPerMs, " ms"));
   }
 }

@@ -6,8 +6,9 @@
 // conflate in their slots, and nothing queues.
 //
 // When the connection ends, everything unanswered is dirty again. When the next one finds another server process
-// (`run_id`), every living value is, too. A server that stops answering keeps its connection: only its end, and the
-// fencing that follows (sink/redis_connector.h), makes it safe to write on another.
+// (`run_id`), every living value is, too. When a server stops answering for `ack_timeout`, nothing more is sent, and a
+// second connection is opened beside the first: only when it answers while the first still does not is the first given
+// up, fenced (sink/handshake.h) and replaced; if the first answers first, the second is.
 //
 // Threading: one runner. Counters, states and histograms are read by anyone through the counters file.
 #pragma once
@@ -49,14 +50,18 @@ class Lane final : public Agent {
     uint32_t max_in_flight = limits::kInFlightDefault;
     size_t max_in_flight_bytes = limits::kInFlightBytesDefault;
     double share = 0.5;                   // of the server's time, 0 < share ≤ 1; 1: as fast as it goes
-    int64_t ack_timeout_ns = kNsPerSec;   // unanswered for longer: the state says `stalled`
+    int64_t ack_timeout_ns = kNsPerSec;   // unanswered for longer: `stalled`, and another connection is tried
     int64_t retry_min_ns = 5 * kNsPerMs;  // between attempts to connect, doubling, with jitter
     int64_t retry_max_ns = kNsPerSec;
-    uint64_t seed = 1;  // of the jitter
+    uint64_t seed = 1;           // of the jitter
+    Restore* restore = nullptr;  // to read keys back before their first write; null: they are not
+    bool absolute_expiry = false;
     std::vector<Beacon> beacons;
   };
 
-  enum class State : int64_t { kConnecting, kUp, kStalled, kBackingOff, kRefused };
+  // kUnfenced: up, but predecessors could not be ended. kRefused: the server, or we, refuse each other: credentials, a
+  // certificate, another bridge of the instance.
+  enum class State : int64_t { kConnecting, kUp, kStalled, kBackingOff, kRefused, kUnfenced };
 
   Lane(const Core& core, Options options, std::unique_ptr<Connector> connector, CountersFile* counters);
   ~Lane() override;
@@ -70,11 +75,22 @@ class Lane final : public Agent {
   std::string last_error() const { return last_error_->Get(); }
 
  private:
-  int Connecting(MonoNs now);
+  enum class Attempt : uint8_t { kNone, kConnecting, kFencing };
+  // How a connection ended. A document that was first in flight at two ends in a row may be what ends them; at a
+  // replacement that says nothing.
+  enum class Ending : uint8_t { kClosed, kReplaced };
+
+  // Moves the attempt under way to its next step, or begins one when it is time. Returns 1 if it did something.
+  int Reconnect(MonoNs now);
   void OnSession(Session session, MonoNs now);
   void OnConnectError(const absl::Status& status, MonoNs now);
-  void ScheduleRetry(MonoNs now);
+  void ScheduleRetry(int64_t interval_ns, MonoNs now);
+  // Everything unanswered is dirty again.
+  void DropConnection(Ending ending);
   void Disconnect(std::string_view why, MonoNs now);
+  // Keeps the server's clock if deadlines may be sent as its time.
+  void CheckExpiry(std::string_view version);
+  State UpState() const { return fenced_ ? State::kUp : State::kUnfenced; }
 
   // Reads and settles answers. Returns how many; the connection may be gone after it.
   int ReadReplies(MonoNs now);
@@ -87,7 +103,9 @@ class Lane final : public Agent {
 
   int FillWindow(MonoNs now);
   void SendBeacons(MonoNs now);
-  void SendPing(MonoNs now);
+  // A command without arguments: PING or TIME.
+  void SendBare(InFlight::Kind kind, std::string_view command, MonoNs now);
+  void OnServerTime(const InFlight& entry, const ServerReply& reply, MonoNs now);
   int WriteOut(MonoNs now);
   void WatchForStall(MonoNs now);
   // State and error are shown and logged once, when they change.
@@ -109,6 +127,7 @@ class Lane final : public Agent {
   std::unique_ptr<Transport> transport_;
   ReplyReader replies_;
   Outbox outbox_;
+  ServerClock server_clock_;  // known only with absolute expiry
   PriceSink prices_;
   DocumentSink documents_;
   Pacer pacer_;
@@ -116,7 +135,11 @@ class Lane final : public Agent {
 
   std::string run_id_;  // of the server last connected to; empty: none yet, or it would not tell
   bool documents_first_ = false;
-  bool attempt_under_way_ = false;
+  Attempt attempt_ = Attempt::kNone;
+  bool fenced_ = true;
+  bool stalled_ = false;  // this connection; what is shown may still be of the one before
+  std::string_view expiry_problem_;
+  MonoNs asked_time_at_;
   MonoNs retry_at_;
   int64_t retry_ns_;
   MonoNs resume_at_;  // transient errors: nothing is sent before

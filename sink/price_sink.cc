@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "sink/quote_decoder.h"
 #include "sink/resp.h"
 
 namespace tickbridge {
@@ -13,6 +14,9 @@ namespace {
 // The head of a command: verb, key and lifetime. The key's place in it is the same for every symbol.
 constexpr std::string_view kSetex = "*4\r\n$5\r\nSETEX\r\n";
 constexpr std::string_view kPsetex = "*4\r\n$6\r\nPSETEX\r\n";
+constexpr std::string_view kSet = "*5\r\n$3\r\nSET\r\n";
+constexpr std::string_view kPxat = "$4\r\nPXAT\r\n";
+constexpr std::string_view kGet = "*2\r\n$3\r\nGET\r\n";
 
 // A read that keeps losing to a busy writer gives up: the symbol is queued again and loses nothing by waiting.
 constexpr int kLoadAttempts = 4;
@@ -47,16 +51,17 @@ char* PutValue(char* out, Encode encode) noexcept {
 
 }  // namespace
 
-PriceSink::PriceSink(const Core& core, uint32_t lane, uint32_t lanes, uint32_t producer, LaneCounts* counts)
+PriceSink::PriceSink(const Core& core, const Options& options, LaneCounts* counts)
     : core_(core),
+      options_(options),
       price_((*core.classes)[0]),
-      lane_(lane),
-      lanes_(lanes),
-      producer_(producer),
       counts_(counts),
       encoder_(price_.members),
-      states_(core.table->capacity() / lanes + 1) {
-  for (size_t i = 0; i < states_.size(); ++i) states_[i].settled = core.table->sequence_base();
+      states_(core.table->capacity() / options.lanes + 1) {
+  for (size_t i = 0; i < states_.size(); ++i) {
+    states_[i].settled = core.table->sequence_base();
+    states_[i].read_back = options.restore != nullptr ? ReadBack::kNotYet : ReadBack::kDone;
+  }
   heads_.reserve(states_.size() * kHeadBytesTypical);
   char ttl[2 * resp::kBulkFrameBytes];
   head_ttl_bytes_ =
@@ -82,7 +87,7 @@ bool PriceSink::NextDirty(SymbolId* id, MonoNs now) noexcept {
   while (true) {
     if (staged_ == staged_end_) {
       staged_ = 0;
-      staged_end_ = core_.dirty->Take(lane_, staged_ids_);
+      staged_end_ = core_.dirty->Take(options_.lane, staged_ids_);
       if (staged_end_ == 0) return false;
     }
     *id = staged_ids_[staged_++];
@@ -106,11 +111,12 @@ void PriceSink::SendDirty(SymbolId id, Outbox* outbox, MonoNs now) noexcept {
   SymbolState& state = State(id);
   MonoNs oldest = core_.dirty->Begin(id);
   if (state.carried_oldest_ns != 0) oldest.value = std::min(oldest.value, state.carried_oldest_ns);
+  if (state.read_back != ReadBack::kDone && !MayWrite(id, oldest, outbox, now)) return;
   Quote quote;
   for (int attempt = 1; !core_.table->TryLoad(id, &quote); ++attempt) {
     if (attempt < kLoadAttempts) continue;
     state.carried_oldest_ns = oldest.value;
-    core_.dirty->Mark(producer_, id, oldest);
+    core_.dirty->Mark(options_.producer, id, oldest);
     return;
   }
   state.carried_oldest_ns = 0;
@@ -121,7 +127,7 @@ void PriceSink::SendDirty(SymbolId id, Outbox* outbox, MonoNs now) noexcept {
   entry.newest = quote.received;
   entry.oldest = std::min(oldest, quote.received);
   entry.sent = now;
-  const Lifetime lifetime = LifetimeOf(price_.ttl_ns, AgeNs(quote, now));
+  const Lifetime lifetime = LifetimeOf(price_.ttl_ns, AgeNs(quote, now), options_.server_clock, now);
   if (lifetime.kind == Lifetime::Kind::kNone) {
     entry.kind = InFlight::Kind::kPriceExpired;
     if (quote.sequence > state.settled) outbox->CommitNothing(entry);
@@ -141,18 +147,21 @@ void PriceSink::Send(SymbolId id, const Quote& quote, Lifetime lifetime, InFligh
   if (lifetime.kind == Lifetime::Kind::kFullSeconds) {
     std::memcpy(out, head, state.head_bytes);
     out += state.head_bytes;
+  } else if (lifetime.kind == Lifetime::Kind::kMilliseconds) {
+    out = resp::PutBulkNumber(PutKey(out, kPsetex, state), static_cast<uint64_t>(lifetime.ms));
   } else {
-    std::memcpy(out, kPsetex.data(), kPsetex.size());
-    out += kPsetex.size();
-    const size_t key_bytes = state.head_bytes - kSetex.size() - head_ttl_bytes_;
-    std::memcpy(out, head + kSetex.size(), key_bytes);
-    out = resp::PutBulkNumber(out + key_bytes, static_cast<uint64_t>(lifetime.ms));
+    out = PutKey(out, kSet, state);
   }
   // Reading the clock's offset costs; only the members that show it need it.
   const UnixNs received = core_.clock->ToUnix(quote.received);
   const UnixNs sent = core_.clock->ToUnix(now);
   const char* const frame = out;
   out = PutValue(out, [&](char* at) { return encoder_.Encode(at, quote, received, sent); });
+  const char* const value_end = out - 2;
+  if (lifetime.kind == Lifetime::Kind::kDeadline) {
+    std::memcpy(out, kPxat.data(), kPxat.size());
+    out = resp::PutBulkNumber(out + kPxat.size(), static_cast<uint64_t>(lifetime.deadline.value));
+  }
   outbox->Commit(entry, out);
   counts_->writes->Add();
   state.resend = false;
@@ -161,8 +170,49 @@ void PriceSink::Send(SymbolId id, const Quote& quote, Lifetime lifetime, InFligh
   if (price_.publish && !entry.is_refresh) {
     const char* value = static_cast<const char*>(std::memchr(frame, '\n', resp::kBulkFrameBytes)) + 1;
     // A copy: the publish goes into the same buffer.
-    Publish(id, std::string(value, static_cast<size_t>(out - 2 - value)), outbox, now);
+    Publish(id, std::string(value, static_cast<size_t>(value_end - value)), outbox, now);
   }
+}
+
+char* PriceSink::PutKey(char* out, std::string_view verb, const SymbolState& state) const noexcept {
+  std::memcpy(out, verb.data(), verb.size());
+  const size_t key_bytes = state.head_bytes - kSetex.size() - head_ttl_bytes_;
+  std::memcpy(out + verb.size(), heads_.data() + state.head_offset + kSetex.size(), key_bytes);
+  return out + verb.size() + key_bytes;
+}
+
+bool PriceSink::MayWrite(SymbolId id, MonoNs oldest, Outbox* outbox, MonoNs now) noexcept {
+  SymbolState& state = State(id);
+  if (state.read_back == ReadBack::kPosted && core_.table->Restored(id)) {
+    state.read_back = ReadBack::kDone;
+    return true;
+  }
+  state.carried_oldest_ns = oldest.value;
+  if (state.read_back != ReadBack::kNotYet) return false;
+  if (state.head_bytes == 0) FormatHead(id, &state);
+  InFlight entry;
+  entry.kind = InFlight::Kind::kReadBack;
+  entry.id = Index(id);
+  entry.oldest = oldest;
+  entry.sent = now;
+  outbox->Commit(entry, PutKey(outbox->Begin(), kGet, state));
+  state.read_back = ReadBack::kAsked;
+  return false;
+}
+
+void PriceSink::OnReadBack(const InFlight& entry, std::string_view stored, MonoNs now) noexcept {
+  const SymbolId id{entry.id};
+  SymbolState& state = State(id);
+  Quote quote;
+  if (stored.empty() || !DecodeQuote(stored, &quote)) {
+    state.read_back = ReadBack::kDone;
+    core_.dirty->Mark(options_.producer, id, entry.oldest);
+    return;
+  }
+  // A Timestamp that the clock is far from would make every tick stale.
+  if (quote.timestamp > ToUnixMs(core_.clock->ToUnix(now) + options_.max_ahead_ns)) quote.timestamp = UnixMs{};
+  state.read_back = ReadBack::kPosted;
+  options_.restore->Post(id, quote);  // the owner marks the symbol dirty
 }
 
 void PriceSink::FormatHead(SymbolId id, SymbolState* state) {
@@ -197,7 +247,7 @@ void PriceSink::Publish(SymbolId id, std::string_view value, Outbox* outbox, Mon
 int PriceSink::Refresh(Outbox* outbox, MonoNs now) noexcept {
   if (!price_.refresh) return 0;
   const uint32_t symbols = core_.symbols->size();
-  const uint32_t ours = symbols > lane_ ? (symbols - lane_ - 1) / lanes_ + 1 : 0;
+  const uint32_t ours = symbols > options_.lane ? (symbols - options_.lane - 1) / options_.lanes + 1 : 0;
   // The whole lane is looked over four times a lifetime, evenly: what was written in one burst is refreshed spread out.
   const int64_t round_ns = price_.ttl_ns / 4;
   refresh_looked_ = std::max(refresh_looked_, now - round_ns);  // what was missed is not made up for in a burst
@@ -208,7 +258,7 @@ int PriceSink::Refresh(Outbox* outbox, MonoNs now) noexcept {
   int sent = 0;
   for (int64_t i = 0; i < looks && outbox->HasRoom(); ++i) {
     refresh_cursor_ = refresh_cursor_ + 1 < ours ? refresh_cursor_ + 1 : 0;
-    const SymbolId id{lane_ + refresh_cursor_ * lanes_};
+    const SymbolId id{options_.lane + refresh_cursor_ * options_.lanes};
     SymbolState& state = State(id);
     if (state.written_ns == 0 || state.deadline_ns - now.value > price_.ttl_ns / 2) continue;
     if (now.value - state.written_ns < price_.min_interval_ns) continue;
@@ -216,7 +266,7 @@ int PriceSink::Refresh(Outbox* outbox, MonoNs now) noexcept {
     if (core_.table->Dirty(id).load(std::memory_order_relaxed) != 0) continue;
     Quote quote;
     if (!core_.table->TryLoad(id, &quote) || !core_.sources->IsAlive(quote.source, now)) continue;
-    const Lifetime lifetime = LifetimeOf(price_.ttl_ns, AgeNs(quote, now));
+    const Lifetime lifetime = LifetimeOf(price_.ttl_ns, AgeNs(quote, now), options_.server_clock, now);
     // Nothing to gain while the source shows no newer life than the last write knew.
     if (lifetime.kind == Lifetime::Kind::kNone || now.value + lifetime.ms * kNsPerMs <= state.deadline_ns) continue;
     InFlight entry;
@@ -246,19 +296,24 @@ void PriceSink::OnLost(const InFlight& entry) noexcept {
   const SymbolId id{entry.id};
   SymbolState& state = State(id);
   if (entry.kind == InFlight::Kind::kPrice) state.resend = true;
+  if (entry.kind == InFlight::Kind::kReadBack) {
+    state.read_back = ReadBack::kNotYet;
+    core_.dirty->Mark(options_.producer, id, entry.oldest);
+    return;
+  }
   if (entry.sequence > state.settled) {
     state.carried_oldest_ns =
         state.carried_oldest_ns == 0 ? entry.oldest.value : std::min(state.carried_oldest_ns, entry.oldest.value);
   }
-  core_.dirty->Mark(producer_, id, entry.oldest);
+  core_.dirty->Mark(options_.producer, id, entry.oldest);
 }
 
 void PriceSink::Resync(MonoNs now) noexcept {
-  for (uint32_t index = lane_; index < core_.symbols->size(); index += lanes_) {
+  for (uint32_t index = options_.lane; index < core_.symbols->size(); index += options_.lanes) {
     const SymbolId id{index};
     if (core_.table->Sequence(id) == core_.table->sequence_base()) continue;
     if (State(id).written_ns != 0) State(id).resend = true;
-    core_.dirty->Mark(producer_, id, now);
+    core_.dirty->Mark(options_.producer, id, now);
   }
 }
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The price side of a lane: takes dirty symbols, encodes their newest quotes as commands, and settles what is answered.
 //
+// Before a symbol's first write its key is read back, so that a first partial quote of a restarted bridge does not
+// overwrite a fuller value, and time does not go back. What is found goes to the slot's owner (core/restore.h); until
+// it is merged there, the symbol is not written.
+//
 // Threading: the lane's thread. Memory: 48 bytes a symbol, and its command head once it was first written.
 #pragma once
 
@@ -13,6 +17,7 @@
 
 #include "core/ingest.h"
 #include "core/memory.h"
+#include "core/restore.h"
 #include "sink/outbox.h"
 #include "sink/quote_encoder.h"
 #include "sink/settlement.h"
@@ -22,7 +27,15 @@ namespace tickbridge {
 
 class PriceSink {
  public:
-  PriceSink(const Core& core, uint32_t lane, uint32_t lanes, uint32_t producer, LaneCounts* counts);
+  struct Options {
+    uint32_t lane = 0;
+    uint32_t lanes = 1;
+    uint32_t producer = 0;                      // for what is marked dirty again
+    Restore* restore = nullptr;                 // null: keys are not read back
+    const ServerClock* server_clock = nullptr;  // for absolute expiry, see sink/ttl.h; null: relative
+    int64_t max_ahead_ns = 60 * kNsPerSec;      // a stored Timestamp further ahead than this is no reason to wait
+  };
+  PriceSink(const Core& core, const Options& options, LaneCounts* counts);
 
   // Encodes up to `commands_max` dirty symbols into the outbox while it has room. Returns how many symbols it took.
   int Fill(Outbox* outbox, uint32_t commands_max, MonoNs now) noexcept;
@@ -31,6 +44,8 @@ class PriceSink {
 
   // The answer to an entry of kind kPrice, or the turn of one of kind kPriceExpired.
   void OnSettled(const InFlight& entry, LaneCounts::End end, MonoNs now) noexcept;
+  // The answer to an entry of kind kReadBack. `stored`: the key's value; empty: it has none, or may not be read.
+  void OnReadBack(const InFlight& entry, std::string_view stored, MonoNs now) noexcept;
   // The entry's command was not carried out, or nobody knows: its symbol is dirty again.
   void OnLost(const InFlight& entry) noexcept;
   // The server may have forgotten everything: every symbol with a living value is dirty again.
@@ -40,6 +55,7 @@ class PriceSink {
   bool Idle() const noexcept { return staged_ == staged_end_ && held_.empty(); }
 
  private:
+  enum class ReadBack : uint8_t { kDone, kNotYet, kAsked, kPosted };
   struct SymbolState {
     uint64_t settled;           // newest sequence that ended
     int64_t carried_oldest_ns;  // oldest record of a taking that came to nothing; 0: none
@@ -48,6 +64,7 @@ class PriceSink {
     uint32_t head_offset;       // of the command head in heads_
     uint16_t head_bytes;        // 0: not formatted yet
     bool resend;                // the next write repeats one that was sent before
+    ReadBack read_back;
   };
   struct Held {
     int64_t due_ns;
@@ -55,22 +72,24 @@ class PriceSink {
     bool operator>(const Held& other) const { return due_ns > other.due_ns; }
   };
 
-  SymbolState& State(SymbolId id) noexcept { return states_[Index(id) / lanes_]; }
+  SymbolState& State(SymbolId id) noexcept { return states_[Index(id) / options_.lanes]; }
   // The value's age for its lifetime: since it was received or, with refresh, since its source last showed life.
   int64_t AgeNs(const Quote& quote, MonoNs now) const noexcept;
   // The next dirty symbol that may be sent now.
   bool NextDirty(SymbolId* id, MonoNs now) noexcept;
   // Clears the mark of a dirty symbol and sends its newest value.
   void SendDirty(SymbolId id, Outbox* outbox, MonoNs now) noexcept;
+  // True if the symbol may be written. Otherwise `oldest` is kept, and the symbol will be dirty again when it may.
+  bool MayWrite(SymbolId id, MonoNs oldest, Outbox* outbox, MonoNs now) noexcept;
   void Send(SymbolId id, const Quote& quote, Lifetime lifetime, InFlight entry, Outbox* outbox, MonoNs now) noexcept;
+  // A verb with what the head holds behind it up to the key.
+  char* PutKey(char* out, std::string_view verb, const SymbolState& state) const noexcept;
   void FormatHead(SymbolId id, SymbolState* state);
   void Publish(SymbolId id, std::string_view value, Outbox* outbox, MonoNs now);
 
   const Core core_;
+  const Options options_;
   const KeyClass& price_;
-  const uint32_t lane_;
-  const uint32_t lanes_;
-  const uint32_t producer_;
   LaneCounts* const counts_;
   QuoteEncoder encoder_;
   PageArray<SymbolState> states_;

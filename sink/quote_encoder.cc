@@ -10,29 +10,6 @@ namespace {
 
 constexpr size_t kIntegerCharsMax = 20;
 
-Field FieldOf(QuoteMember member) {
-  switch (member) {
-    case QuoteMember::kLast:
-      return Field::kLast;
-    case QuoteMember::kBid:
-      return Field::kBid;
-    case QuoteMember::kAsk:
-      return Field::kAsk;
-    case QuoteMember::kVolume:
-      return Field::kVolume;
-    case QuoteMember::kHigh:
-      return Field::kHigh;
-    case QuoteMember::kLow:
-      return Field::kLow;
-    case QuoteMember::kBidSize:
-      return Field::kBidSize;
-    case QuoteMember::kAskSize:
-      return Field::kAskSize;
-    default:
-      return Field::kLastSize;
-  }
-}
-
 char* PrintText(char* out, std::string_view text) noexcept {
   std::memcpy(out, text.data(), text.size());
   return out + text.size();
@@ -70,7 +47,7 @@ QuoteEncoder::QuoteEncoder(std::span<const QuoteMember> members) {
     std::memcpy(entry.name, name.data(), name.size());
     entry.name_bytes = static_cast<uint8_t>(name.size());
     entry.member = member;
-    entry.field = FieldOf(member);
+    entry.field = FieldOf(member).value_or(Field::kBid);
     members_.push_back(entry);
   }
   static_assert(kMaxDecimalChars >= kIntegerCharsMax);

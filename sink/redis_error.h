@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace tickbridge {
@@ -11,11 +12,15 @@ namespace tickbridge {
 enum class RedisErrorKind : uint8_t {
   kTransient,  // OOM, LOADING, BUSY, MISCONF, READONLY … and unknown codes: keep the value dirty, back off, try again
   kAuth,       // NOAUTH, WRONGPASS: the connection is of no use until somebody mends the password
-  kPermanent,  // NOPERM, WRONGTYPE, ERR syntax: this write has failed, the lane goes on
+  kPermanent,  // NOPERM, WRONGTYPE, ERR syntax, MOVED (a cluster's node): this write has failed, the lane goes on
 };
 
 // The first word of an error reply, e.g. "OOM".
 std::string_view RedisErrorCode(std::string_view error);
 RedisErrorKind ClassifyRedisError(std::string_view error);
+
+// What an error reply to AUTH means, in words. Nothing of the reply but its code is passed on: a server that does not
+// know AUTH repeats its arguments.
+std::string CredentialsProblem(std::string_view error);
 
 }  // namespace tickbridge

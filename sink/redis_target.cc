@@ -190,7 +190,13 @@ absl::Status SetRest(std::string_view rest, RedisTarget* target) {
   return SetHostAndPort(rest, target);
 }
 
-absl::StatusOr<std::string> ReadPassword(const std::string& file) {
+absl::Status Named(std::string_view variable, const absl::Status& status) {
+  return {status.code(), absl::StrCat(variable, ": ", status.message())};
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadPasswordFile(const std::string& file) {
   const auto failed = [&](std::string_view what) {
     return absl::FailedPreconditionError(absl::StrCat("password file ", file, ": ", what));
   };
@@ -207,12 +213,6 @@ absl::StatusOr<std::string> ReadPassword(const std::string& file) {
   if (text.empty()) return failed("it is empty");
   return text;
 }
-
-absl::Status Named(std::string_view variable, const absl::Status& status) {
-  return {status.code(), absl::StrCat(variable, ": ", status.message())};
-}
-
-}  // namespace
 
 std::string RedisTarget::Display() const {
   if (kind == Kind::kEmbedded) return "embedded";
@@ -279,9 +279,10 @@ absl::StatusOr<RedisTarget> ResolveRedisTarget(std::string_view url, const std::
 
   if (target.kind == RedisTarget::Kind::kEmbedded) return target;
   if (!password_file.empty()) {
-    absl::StatusOr<std::string> password = ReadPassword(password_file);
+    absl::StatusOr<std::string> password = ReadPasswordFile(password_file);
     if (!password.ok()) return password.status();
     target.password = *std::move(password);
+    target.password_file = password_file;
   } else {
     target.password = std::string(value("REDIS_PASSWORD"));
   }

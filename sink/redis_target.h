@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "sink/tls.h"
 
 namespace tickbridge {
 
@@ -27,9 +28,11 @@ struct RedisTarget {
   uint16_t port = 6379;
   std::string unix_path;
   int db = 0;
-  std::string user;      // empty: Redis' default user
-  std::string password;  // empty: no AUTH
+  std::string user;           // empty: Redis' default user
+  std::string password;       // empty: no AUTH
+  std::string password_file;  // where it came from, to be read again before each connection; empty: from nowhere
   bool tls = false;
+  TlsOptions tls_options;
 
   // The URL of this target, for people. Never with the password.
   std::string Display() const;
@@ -38,6 +41,10 @@ struct RedisTarget {
 // redis://[user@]host[:port][/db], rediss:// (the same by TLS), unix://[user@]/path[?db=N], or `embedded`.
 // Errors: kInvalidArgument, with what is wrong; kUnimplemented for redis+cluster:// and redis+sentinel://.
 absl::StatusOr<RedisTarget> ParseRedisUrl(std::string_view url);
+
+// The content of a password file, without the newline at its end.
+// Errors: kFailedPrecondition: it cannot be read, is empty, or is longer than 64 KiB.
+absl::StatusOr<std::string> ReadPasswordFile(const std::string& file);
 
 // Like getenv: null where the variable is not set. A variable that is set to nothing counts as not set.
 using EnvGetter = std::function<const char*(const char* name)>;

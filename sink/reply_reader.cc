@@ -5,10 +5,24 @@
 
 #include <cstring>
 
+#include "absl/strings/numbers.h"
+
 namespace tickbridge {
 namespace {
 constexpr size_t kBufferBytes = size_t{256} << 10;
 constexpr std::string_view kOkReply = "+OK\r\n";
+
+bool IsPair(const redisReply& reply, std::array<int64_t, 2>* pair) {
+  if (reply.type != REDIS_REPLY_ARRAY || reply.elements != 2) return false;
+  for (size_t i = 0; i < 2; ++i) {
+    const redisReply& element = *reply.element[i];
+    if (element.type != REDIS_REPLY_STRING ||
+        !absl::SimpleAtoi(std::string_view{element.str, element.len}, &(*pair)[i]))
+      return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 // hiredis' reader with the bytes it was given and the reply it made last.
@@ -91,8 +105,14 @@ ReplyReader::Result ReplyReader::NextSlow(ServerReply* reply) {
     case REDIS_REPLY_INTEGER:
       reply->kind = ServerReply::Kind::kInteger;
       break;
+    case REDIS_REPLY_STRING:
+      reply->kind = ServerReply::Kind::kString;
+      break;
+    case REDIS_REPLY_NIL:
+      reply->kind = ServerReply::Kind::kNil;
+      break;
     default:
-      reply->kind = ServerReply::Kind::kOther;
+      reply->kind = IsPair(r, &reply->pair) ? ServerReply::Kind::kPair : ServerReply::Kind::kOther;
       break;
   }
   return Result::kReply;

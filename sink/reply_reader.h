@@ -5,6 +5,7 @@
 // Threading: one thread. Progress: never blocks; it only looks at bytes it was given.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -21,10 +22,14 @@ struct ServerReply {
     kInteger,  // `integer`
     kStatus,   // another simple string, in `text`
     kError,    // `text` begins with the error's code
-    kOther,    // a bulk string, array, null …; nothing that a write is answered with
+    kString,   // a bulk string, in `text`
+    kNil,
+    kPair,   // an array of two decimal numbers, in `pair`: what TIME is answered with
+    kOther,  // nothing that a command of a lane is answered with
   };
   Kind kind = Kind::kOk;
   int64_t integer = 0;
+  std::array<int64_t, 2> pair{};
   std::string_view text;  // lives until the next call of Next
 };
 

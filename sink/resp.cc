@@ -26,7 +26,7 @@ char* PutBulkNumber(char* out, uint64_t value) noexcept {
   return PutBulk(out, {digits, static_cast<size_t>(end - digits)});
 }
 
-void AppendCommand(std::string* out, std::initializer_list<std::string_view> words) {
+void AppendCommand(std::string* out, std::span<const std::string_view> words) {
   size_t bytes = kBulkFrameBytes;
   for (const std::string_view word : words) bytes += word.size() + kBulkFrameBytes;
   const size_t start = out->size();

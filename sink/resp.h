@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,9 @@ char* PutBulk(char* out, std::string_view text) noexcept;
 char* PutBulkNumber(char* out, uint64_t value) noexcept;
 
 // A whole command; for those off the hot path.
-void AppendCommand(std::string* out, std::initializer_list<std::string_view> words);
+void AppendCommand(std::string* out, std::span<const std::string_view> words);
+inline void AppendCommand(std::string* out, std::initializer_list<std::string_view> words) {
+  AppendCommand(out, std::span(words.begin(), words.size()));
+}
 
 }  // namespace tickbridge::resp

@@ -104,6 +104,18 @@ class Bridge::Gate final : public Agent {
   std::atomic<bool> closed_{false};
 };
 
+// A runner's part in merging what stood in Redis.
+class Bridge::RestoreAgent final : public Agent {
+ public:
+  RestoreAgent(Restore* restore, uint32_t runner) : restore_(restore), runner_(runner) {}
+  int DoWork() noexcept override { return restore_->Apply(runner_); }
+  std::string_view name() const override { return "restore"; }
+
+ private:
+  Restore* const restore_;
+  const uint32_t runner_;
+};
+
 Bridge::Bridge(Options options, std::unique_ptr<CountersFile> counters)
     : options_(std::move(options)), clock_(MakeClock()), counters_(std::move(counters)) {
   const Config& config = options_.config;
@@ -117,6 +129,7 @@ Bridge::Bridge(Options options, std::unique_ptr<CountersFile> counters)
   dirty_ = std::make_unique<DirtyQueue>(table_.get(), runners, lanes);
   sources_ = std::make_unique<SourceTable>();
   documents_ = std::make_unique<DocumentTable>(config.table.max_documents, lanes, sources_.get());
+  restore_ = std::make_unique<Restore>(table_.get(), dirty_.get(), runners);
   core_ = {clock_.get(),   symbols_.get(),          table_.get(), dirty_.get(), documents_.get(),
            sources_.get(), &options_.config.classes};
   agents_.resize(config.runners.size());
@@ -125,9 +138,6 @@ Bridge::Bridge(Options options, std::unique_ptr<CountersFile> counters)
 Bridge::~Bridge() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<Bridge>> Bridge::Create(Options options) {
-  if (options.target.tls) {
-    return absl::UnimplementedError("rediss:// (TLS) is not supported by this version");
-  }
   auto counters = CountersFile::Create(options.counters_path);
   if (!counters.ok()) return counters.status();
   std::unique_ptr<Bridge> bridge(new Bridge(std::move(options), *std::move(counters)));
@@ -153,7 +163,9 @@ absl::Status Bridge::Wire() {
   for (uint32_t lane = 0; lane < config.redis.lanes; ++lane) {
     if (absl::Status status = AddLane(lane, RunnerOf(absl::StrCat("sink.", lane))); !status.ok()) return status;
   }
-  for (size_t i = 0; i < config.runners.size(); ++i) {
+  for (uint32_t i = 0; i < config.runners.size(); ++i) {
+    restore_agents_.push_back(std::make_unique<RestoreAgent>(restore_.get(), i));
+    agents_[i].push_back(restore_agents_.back().get());
     const RunnerConfig& runner = config.runners[i];
     Runner::Options options;
     options.name = runner.name;
@@ -182,7 +194,9 @@ absl::Status Bridge::AddFeed(const FeedConfig& feed, uint32_t runner) {
     FileFeed::Options options;
     options.name = feed.name;
     options.path = feed.path;
-    options.speed = *ParseSpeed(feed.speed);
+    const absl::StatusOr<double> speed = ParseSpeed(feed.speed);
+    if (!speed.ok()) return speed.status();
+    options.speed = *speed;
     options.keep_source = options_.replay;
     made = FileFeed::Open(std::move(options), ingest, counters_.get());
   } else if (feed.type == "unix_stream" || feed.type == "tcp") {
@@ -227,6 +241,9 @@ absl::Status Bridge::AddLane(uint32_t index, uint32_t runner) {
   const std::string writer = options_.replay ? absl::StrCat(config.instance, ".replay-", ::getpid()) : config.instance;
   connect.client_name = absl::StrCat("tickbridge:", writer, ":", index);
   connect.timeout_ns = config.redis.connect_timeout_ns;
+  connect.fence_wait_ns = config.redis.fence_wait_ns;
+  connect.refuse_rival = !options_.replay;
+  connect.clock = clock_.get();
   Lane::Options options;
   options.index = index;
   options.lanes = config.redis.lanes;
@@ -253,8 +270,12 @@ absl::Status Bridge::AddLane(uint32_t index, uint32_t runner) {
       options.beacons.push_back(std::move(beacon));
     }
   }
-  lanes_.push_back(std::make_unique<Lane>(core_, std::move(options),
-                                          std::make_unique<RedisConnector>(std::move(connect)), counters_.get()));
+  options.absolute_expiry = config.redis.expiry == "absolute";
+  // A recording is the whole truth about its symbols; a live feed goes on where it was.
+  if (!options_.replay) options.restore = restore_.get();
+  auto connector = RedisConnector::Create(std::move(connect));
+  if (!connector.ok()) return connector.status();
+  lanes_.push_back(std::make_unique<Lane>(core_, std::move(options), *std::move(connector), counters_.get()));
   agents_[runner].push_back(lanes_.back().get());
   return absl::OkStatus();
 }

@@ -17,6 +17,7 @@
 #include "core/counters.h"
 #include "core/histogram.h"
 #include "core/ingest.h"
+#include "core/restore.h"
 #include "core/runner.h"
 #include "feed/feed.h"
 #include "sink/lane.h"
@@ -86,6 +87,7 @@ class Bridge {
 
  private:
   class Gate;
+  class RestoreAgent;
 
   Bridge(Options options, std::unique_ptr<CountersFile> counters);
   absl::Status AddFeed(const FeedConfig& feed, uint32_t runner);
@@ -102,11 +104,13 @@ class Bridge {
   std::unique_ptr<DirtyQueue> dirty_;
   std::unique_ptr<SourceTable> sources_;
   std::unique_ptr<DocumentTable> documents_;
+  std::unique_ptr<Restore> restore_;
   Core core_;
   std::vector<std::unique_ptr<Ingest>> ingests_;
   std::vector<std::unique_ptr<Feed>> feeds_;
   std::vector<std::unique_ptr<Gate>> gates_;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<std::unique_ptr<RestoreAgent>> restore_agents_;
   std::vector<std::vector<Agent*>> agents_;  // by runner
   std::vector<std::unique_ptr<Runner>> runners_;
   std::vector<Gauge*> cycle_max_;  // by runner

@@ -359,12 +359,12 @@ const Keys<RedisConfig>& RedisKeys() {
       {"connect_timeout", Duration(&RedisConfig::connect_timeout_ns, kNsPerMs, kHourNs)},
       {"ack_timeout", Duration(&RedisConfig::ack_timeout_ns, kNsPerMs, kHourNs)},
       {"lanes", Integer(&RedisConfig::lanes, 1, limits::kLanesMax)},
-      {"expiry", nullptr},
-      {"fence_wait", nullptr},
-      {"tls_ca", nullptr},
-      {"tls_cert", nullptr},
-      {"tls_key", nullptr},
-      {"tls_verify", nullptr},
+      {"expiry", OneOf(&RedisConfig::expiry, {"relative", "absolute"})},
+      {"fence_wait", Duration(&RedisConfig::fence_wait_ns, 0, kHourNs)},
+      {"tls_ca", Text(&RedisConfig::tls_ca)},
+      {"tls_cert", Text(&RedisConfig::tls_cert)},
+      {"tls_key", Text(&RedisConfig::tls_key)},
+      {"tls_verify", OneOf(&RedisConfig::tls_verify, {"full", "none"})},
   };
   return keys;
 }

@@ -30,7 +30,13 @@ struct RedisConfig {
   size_t max_in_flight_bytes = limits::kInFlightBytesDefault;
   int64_t connect_timeout_ns = 5 * kNsPerSec;
   int64_t ack_timeout_ns = kNsPerSec;
+  int64_t fence_wait_ns = kNsPerSec;
+  std::string expiry = "relative";  // or absolute, see sink/ttl.h
   uint32_t lanes = 1;
+  std::string tls_ca;  // files, see sink/tls.h
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_verify = "full";  // or none
 };
 
 // [table]

@@ -30,6 +30,7 @@ class Checker {
 
   void Run() {
     CheckCounts();
+    CheckTls();
     for (size_t i = 0; i < config_.classes.size(); ++i) CheckClass(i);
     for (size_t i = 0; i < config_.feeds.size(); ++i) CheckFeed(i);
     for (const RunnerConfig& runner : config_.runners) CheckCpu(runner);
@@ -38,6 +39,7 @@ class Checker {
 
  private:
   void CheckCounts();
+  void CheckTls();
   void CheckClass(size_t index);
   void CheckKeyFields(const KeyClass& key_class, const std::string& at);
   void CheckFeed(size_t index);
@@ -62,6 +64,12 @@ void Checker::CheckCounts() {
 }
 
 // The price class knows a symbol, the feed class a feed's name; documents bring fields of their own.
+void Checker::CheckTls() {
+  if (config_.redis.tls_cert.empty() == config_.redis.tls_key.empty()) return;
+  const std::string key = config_.redis.tls_cert.empty() ? "redis.tls_key" : "redis.tls_cert";
+  report_(key, absl::StrCat(key, ": tls_cert and tls_key go together"));
+}
+
 void Checker::CheckKeyFields(const KeyClass& key_class, const std::string& at) {
   const std::string only = key_class.name == "price" ? "symbol" : key_class.name == "feed" ? "name" : "";
   const auto check = [&](const KeyPattern& pattern, const std::string& key, bool needs_field) {

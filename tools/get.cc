@@ -17,7 +17,7 @@ namespace tickbridge {
 int CommandGet(const GlobalOptions& global, const GetOptions& options) {
   const std::optional<Config> config = LoadConfigOrExplain(global);
   if (!config.has_value()) return kExitUsage;
-  const absl::StatusOr<RedisTarget> target = ResolveRedisTarget(config->redis.url, config->redis.password_file);
+  const absl::StatusOr<RedisTarget> target = ResolveTarget(config->redis);
   if (!target.ok()) {
     ExplainStart(target.status());
     return kExitUsage;

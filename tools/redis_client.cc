@@ -2,13 +2,18 @@
 #include "tools/redis_client.h"
 
 #include <hiredis/hiredis.h>
-#include <sys/time.h>
 
+#include <array>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/clock.h"
 #include "core/types.h"
+#include "sink/dial.h"
+#include "sink/redis_error.h"
+#include "sink/resp.h"
+#include "sink/wait.h"
 
 namespace tickbridge {
 namespace {
@@ -43,34 +48,53 @@ std::string_view Text(const redisReply& reply) { return {reply.str, reply.len}; 
 }  // namespace
 
 struct RedisClient::Impl {
-  struct ContextDeleter {
-    void operator()(redisContext* context) const { redisFree(context); }
+  struct ReaderDeleter {
+    void operator()(redisReader* reader) const { redisReaderFree(reader); }
   };
-  std::unique_ptr<redisContext, ContextDeleter> context;  // null once it failed: its replies may be out of step
+  Line line;  // without a transport once it failed: its replies may be out of step
+  std::unique_ptr<redisReader, ReaderDeleter> reader{redisReaderCreate()};
+  std::string unsent;
+  int64_t timeout_ns = 0;
   std::string display;
 
-  // Appends to hiredis' buffer only.
-  void Append(std::span<const std::string_view> words) {
-    std::vector<const char*> arguments;
-    std::vector<size_t> sizes;
-    for (const std::string_view word : words) {
-      arguments.push_back(word.data());
-      sizes.push_back(word.size());
-    }
-    redisAppendCommandArgv(context.get(), static_cast<int>(words.size()), arguments.data(), sizes.data());
-  }
+  void Append(std::span<const std::string_view> words) { resp::AppendCommand(&unsent, words); }
 
-  // Error replies come back as replies here.
+  // Error replies come back as replies here. Reads and writes in turn: a server that waits for us to read does not
+  // read.
   absl::StatusOr<ReplyPtr> Next() {
-    void* raw = nullptr;
-    if (redisGetReply(context.get(), &raw) != REDIS_OK || raw == nullptr) {
-      absl::Status status = absl::UnavailableError(absl::StrCat(display, ": ", context->errstr));
-      context.reset();
-      return status;
+    const MonoNs deadline = SystemClock::ReadMonotonic() + timeout_ns;
+    std::array<char, 65536> buffer;
+    while (true) {
+      void* raw = nullptr;
+      if (redisReaderGetReply(reader.get(), &raw) != REDIS_OK) return Fail("what came is not the Redis protocol");
+      if (raw != nullptr) return ReplyPtr(static_cast<redisReply*>(raw));
+      size_t bytes = 0;
+      Transport::Result wrote = Transport::Result::kWouldBlock;
+      if (!unsent.empty() && (wrote = line.transport->Write(unsent, &bytes)) == Transport::Result::kOk) {
+        unsent.erase(0, bytes);
+        continue;
+      }
+      const Transport::Result read = line.transport->Read(buffer, &bytes);
+      if (read == Transport::Result::kOk) {
+        redisReaderFeed(reader.get(), buffer.data(), bytes);
+        continue;
+      }
+      if (read == Transport::Result::kClosed || wrote == Transport::Result::kClosed) {
+        const std::string why(line.transport->error());
+        return Fail(why.empty() ? "the server closed the connection" : why);
+      }
+      if (SystemClock::ReadMonotonic() >= deadline) {
+        return Fail(absl::StrCat("no answer within ", timeout_ns / kNsPerMs, " ms"));
+      }
+      // Nothing interrupts it, so it can only say that it is worth another try.
+      WaitForSocketOrTime(line.fd, !unsent.empty(), deadline, -1).IgnoreError();
     }
-    return ReplyPtr(static_cast<redisReply*>(raw));
   }
 
+  absl::Status Fail(std::string_view why) {
+    line.transport.reset();
+    return absl::UnavailableError(absl::StrCat(display, ": ", why));
+  }
   absl::Status Gone() const { return absl::UnavailableError(absl::StrCat(display, ": the connection is gone")); }
 };
 
@@ -81,27 +105,22 @@ RedisClient::~RedisClient() = default;
 
 absl::StatusOr<RedisClient> RedisClient::Connect(const RedisTarget& target, int64_t timeout_ns) {
   const std::string display = target.Display();
-  if (target.tls) return absl::UnimplementedError(absl::StrCat(display, ": TLS is not supported by this version"));
   if (target.kind == RedisTarget::Kind::kEmbedded && target.unix_path.empty()) {
     return absl::InvalidArgumentError(
         "an embedded Redis is private to the bridge that starts it; name a server instead");
   }
-  const timeval timeout{timeout_ns / kNsPerSec, static_cast<suseconds_t>(timeout_ns % kNsPerSec / kNsPerUs)};
-  redisOptions options{};
-  options.connect_timeout = &timeout;
-  options.command_timeout = &timeout;
-  if (!target.unix_path.empty()) {
-    REDIS_OPTIONS_SET_UNIX(&options, target.unix_path.c_str());
-  } else {
-    REDIS_OPTIONS_SET_TCP(&options, target.host.c_str(), target.port);
+  std::shared_ptr<TlsContext> tls;
+  if (target.tls) {
+    absl::StatusOr<std::shared_ptr<TlsContext>> made = TlsContext::Create(target.tls_options);
+    if (!made.ok()) return made.status();
+    tls = *std::move(made);
   }
+  absl::StatusOr<Line> line = Dial(target, tls.get(), timeout_ns, -1);
+  if (!line.ok()) return line.status();
   auto impl = std::make_unique<Impl>();
   impl->display = display;
-  impl->context.reset(redisConnectWithOptions(&options));
-  if (impl->context == nullptr) return absl::ResourceExhaustedError("no memory for a connection");
-  if (impl->context->err != 0) {
-    return absl::UnavailableError(absl::StrCat("cannot reach ", display, ": ", impl->context->errstr));
-  }
+  impl->timeout_ns = timeout_ns;
+  impl->line = *std::move(line);
   RedisClient client(std::move(impl));
   if (absl::Status status = client.Authenticate(target); !status.ok()) return status;
   return client;
@@ -116,10 +135,7 @@ absl::Status RedisClient::Authenticate(const RedisTarget& target) {
     absl::StatusOr<ReplyPtr> reply = impl_->Next();
     if (!reply.ok()) return reply.status();
     if ((*reply)->type == REDIS_REPLY_ERROR) {
-      // Only the first word: a server where AUTH is renamed answers with its arguments.
-      const std::string_view text = Text(**reply);
-      return absl::PermissionDeniedError(
-          absl::StrCat(impl_->display, " refuses the user or the password (", text.substr(0, text.find(' ')), ")"));
+      return absl::PermissionDeniedError(absl::StrCat(impl_->display, ": ", CredentialsProblem(Text(**reply))));
     }
   }
   if (target.db != 0) {
@@ -129,7 +145,7 @@ absl::Status RedisClient::Authenticate(const RedisTarget& target) {
 }
 
 absl::StatusOr<Reply> RedisClient::Command(std::span<const std::string_view> words) {
-  if (impl_->context == nullptr) return impl_->Gone();
+  if (impl_->line.transport == nullptr) return impl_->Gone();
   impl_->Append(words);
   absl::StatusOr<ReplyPtr> reply = impl_->Next();
   if (!reply.ok()) return reply.status();
@@ -143,7 +159,7 @@ absl::StatusOr<Reply> RedisClient::Command(std::span<const std::string_view> wor
 }
 
 absl::StatusOr<std::vector<Reply>> RedisClient::Pipeline(std::span<const std::vector<std::string>> commands) {
-  if (impl_->context == nullptr) return impl_->Gone();
+  if (impl_->line.transport == nullptr) return impl_->Gone();
   for (const std::vector<std::string>& command : commands) {
     impl_->Append(std::vector<std::string_view>(command.begin(), command.end()));
   }

@@ -29,8 +29,8 @@ struct Reply {
 class RedisClient {
  public:
   // Connects, authenticates and selects the database. `timeout_ns` bounds connecting and every reply.
-  // Errors: kUnavailable: not reachable; kPermissionDenied: the credentials; kUnimplemented: TLS;
-  // kInvalidArgument: an embedded target that was not started.
+  // Errors: kUnavailable: not reachable; kPermissionDenied: the credentials; those of TLS
+  // (sink/tls.h); kInvalidArgument: an embedded target that was not started.
   static absl::StatusOr<RedisClient> Connect(const RedisTarget& target, int64_t timeout_ns);
 
   RedisClient(RedisClient&&) noexcept;

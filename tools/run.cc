@@ -13,8 +13,10 @@ int CommandRun(const GlobalOptions& global, const RunOptions& options) {
   std::optional<Config> config = LoadConfigOrExplain(global);
   if (!config) return kExitUsage;
   if (options.check_config) {
-    if (auto target = ResolveRedisTarget(config->redis.url, config->redis.password_file); !target.ok()) {
-      return ExplainStart(target.status());
+    const absl::StatusOr<RedisTarget> target = ResolveTarget(config->redis);
+    if (!target.ok()) return ExplainStart(target.status());
+    if (target->tls) {
+      if (auto tls = TlsContext::Create(target->tls_options); !tls.ok()) return ExplainStart(tls.status());
     }
     std::printf("ok: instance %s, %zu feeds, %zu runners, %zu key classes\n", config->instance.c_str(),
                 config->feeds.size(), config->runners.size(), config->classes.size());

@@ -25,9 +25,16 @@ std::optional<Config> LoadConfigOrExplain(const GlobalOptions& options) {
   return std::nullopt;
 }
 
+absl::StatusOr<RedisTarget> ResolveTarget(const RedisConfig& config) {
+  absl::StatusOr<RedisTarget> target = ResolveRedisTarget(config.url, config.password_file);
+  if (!target.ok() || !target->tls) return target;
+  target->tls_options = {config.tls_ca, config.tls_cert, config.tls_key, config.tls_verify != "none"};
+  return target;
+}
+
 std::optional<RedisPlace> ResolveRedisOrExplain(const Config& config) {
   RedisPlace place;
-  auto target = ResolveRedisTarget(config.redis.url, config.redis.password_file);
+  auto target = ResolveTarget(config.redis);
   if (!target.ok()) {
     ExplainStart(target.status());
     return std::nullopt;

@@ -27,6 +27,7 @@ struct RedisPlace {
   RedisTarget target;
   std::unique_ptr<EmbeddedRedis> embedded;
 };
+absl::StatusOr<RedisTarget> ResolveTarget(const RedisConfig& config);
 std::optional<RedisPlace> ResolveRedisOrExplain(const Config& config);
 
 // The exit code for an error that kept a bridge from being made or started; says it on stderr.

@@ -195,7 +195,7 @@ class Watch {
 int CommandWatch(const GlobalOptions& global, const WatchOptions& options) {
   const std::optional<Config> config = LoadConfigOrExplain(global);
   if (!config.has_value()) return kExitUsage;
-  const absl::StatusOr<RedisTarget> target = ResolveRedisTarget(config->redis.url, config->redis.password_file);
+  const absl::StatusOr<RedisTarget> target = ResolveTarget(config->redis);
   if (!target.ok()) {
     ExplainStart(target.status());
     return kExitUsage;

@@ -37,8 +37,7 @@ class LaneTest : public ::testing::Test {
     connect.target.kind = RedisTarget::Kind::kUnix;
     connect.target.unix_path = redis_.socket();
     connect.client_name = "tickbridge:test:0";
-    lane_ =
-        std::make_unique<Lane>(core_, std::move(options), std::make_unique<RedisConnector>(connect), counters_.get());
+    lane_ = std::make_unique<Lane>(core_, std::move(options), *RedisConnector::Create(connect), counters_.get());
     source_ = sources_->Open(0, clock_.Now());
     Batch();
   }
@@ -197,12 +196,16 @@ TEST_F(LaneTest, EndsThePredecessorsOfItsName) {
   RedisConnector::Options connect;
   connect.target.unix_path = server.socket();
   connect.client_name = "tickbridge:test:0";
-  RedisConnector second(connect);
-  second.Begin();
-  std::optional<absl::StatusOr<Session>> session;
-  ASSERT_TRUE(WaitFor([&] { return (session = second.Poll()).has_value(); }));
-  ASSERT_TRUE(session->ok()) << session->status();
-  EXPECT_TRUE((*session)->fenced);
+  const std::unique_ptr<RedisConnector> second = *RedisConnector::Create(connect);
+  std::optional<absl::Status> outcome;
+  second->Connect();
+  ASSERT_TRUE(WaitFor([&] { return (outcome = second->Poll()).has_value(); }));
+  ASSERT_TRUE(outcome->ok()) << *outcome;
+  EXPECT_EQ(lane_->counts().reconnects->Get(), 0u);
+  second->Fence();
+  ASSERT_TRUE(WaitFor([&] { return (outcome = second->Poll()).has_value(); }));
+  ASSERT_TRUE(outcome->ok()) << *outcome;
+  EXPECT_TRUE(second->Take().server.fenced);
   EXPECT_TRUE(WaitFor([this] {
     lane_->DoWork();
     return lane_->counts().reconnects->Get() == 1;

@@ -104,9 +104,6 @@ TEST_F(RedisClientTest, SaysWhatIsNotThere) {
   const absl::Status status = RedisClient::Connect(target, kTimeoutNs).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_NE(status.message().find(path), std::string::npos) << status;
-  RedisTarget tls;
-  tls.tls = true;
-  EXPECT_EQ(RedisClient::Connect(tls, kTimeoutNs).status().code(), absl::StatusCode::kUnimplemented);
   EXPECT_EQ(RedisClient::Connect(*ParseRedisUrl("embedded"), kTimeoutNs).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
