@@ -97,15 +97,10 @@ void Ingest::OnReset(std::string_view symbol) noexcept {
   counts_.records->Add();
   NameBuffer buffer;
   symbol = OurName(symbol, &buffer);
-  if (!SymbolTable::IsValidName(symbol)) return Reject(RejectReason::kBadSymbol, symbol);
-  const SymbolId id = core_.symbols->Find(symbol);
-  if (id != kNoSymbol) {
-    if (core_.table->Owner(id) != options_.owner) {
-      if (!core_.table->Claim(id, options_.owner)) return Reject(RejectReason::kWrongOwner, symbol);
-      owned_.push_back(id);
-    }
-    if (core_.table->Reset(id)) core_.dirty->Mark(options_.producer, id, context_.received);
-  }
+  // A symbol never seen before is made known: what stands in the store from before is not to be added to.
+  const SymbolId id = Resolve(symbol);
+  if (id == kNoSymbol) return;
+  if (core_.table->Reset(id)) core_.dirty->Mark(options_.producer, id, context_.received);
   counts_.control->Add();
 }
 

@@ -150,6 +150,7 @@ void Lane::OnSession(Session session, MonoNs now) {
   fenced_ = session.server.fenced;
   server_->Set(absl::StrCat("redis ", session.server.version, " run_id ", run_id_));
   server_clock_ = session.server.clock;
+  awaits_time_ = clock_in_doubt_ = false;
   CheckExpiry(session.server.version);
   retry_ns_ = options_.retry_min_ns;
   resume_at_ = MonoNs{};
@@ -355,6 +356,12 @@ void Lane::Lost(const InFlight& entry, bool first_at_disconnect) {
 
 int Lane::FillWindow(MonoNs now) {
   if (now < resume_at_) return 0;
+  if (server_clock_.known() && !awaits_time_ && (clock_in_doubt_ || now - asked_time_at_ > kAskTimeNs)) {
+    asked_time_at_ = now;
+    awaits_time_ = true;
+    SendBare(InFlight::Kind::kTime, kTime, now);
+  }
+  if (server_clock_.known() && clock_in_doubt_) return 0;
   if (outbox_.commands() == 0 && pacer_.WantsProbe(now)) {
     pacer_.OnProbe(now);
     SendBare(InFlight::Kind::kPing, kPing, now);
@@ -375,10 +382,6 @@ int Lane::FillWindow(MonoNs now) {
   }
   work += prices_.Refresh(&outbox_, now);
   SettleUnsent(now);
-  if (server_clock_.known() && now - asked_time_at_ > kAskTimeNs && outbox_.HasRoom()) {
-    asked_time_at_ = now;
-    SendBare(InFlight::Kind::kTime, kTime, now);
-  }
   if (outbox_.commands() == 0 && now - pinged_at_ > kIdlePingNs) SendBare(InFlight::Kind::kPing, kPing, now);
   const uint32_t sent = outbox_.commands() - before;
   if (sent != 0) pacer_.OnSent(sent, now);
@@ -420,6 +423,7 @@ void Lane::SendBare(InFlight::Kind kind, std::string_view command, MonoNs now) {
 }
 
 void Lane::OnServerTime(const InFlight& entry, const ServerReply& reply, MonoNs now) {
+  awaits_time_ = clock_in_doubt_ = false;
   if (reply.kind != ServerReply::Kind::kPair) {
     server_clock_.Forget();
     Log(LogLevel::kWarn, absl::StrCat(name_, ": the server does not tell its time any more; expiry is relative"));
@@ -457,7 +461,7 @@ void Lane::WatchForStall(MonoNs now) {
   if (outbox_.commands() == 0) {
     answered_at_ = now;
   } else if (!stalled_ && now - answered_at_ > options_.ack_timeout_ns) {
-    stalled_ = true;
+    stalled_ = clock_in_doubt_ = true;
     retry_at_ = now;
     SetState(State::kStalled, absl::StrCat("no answer for more than ", options_.ack_timeout_ns / kNsPerMs, " ms"));
   }

@@ -140,6 +140,8 @@ class Lane final : public Agent {
   bool stalled_ = false;  // this connection; what is shown may still be of the one before
   std::string_view expiry_problem_;
   MonoNs asked_time_at_;
+  bool awaits_time_ = false;
+  bool clock_in_doubt_ = false;  // the server may have been suspended: its clock is asked for before anything is sent
   MonoNs retry_at_;
   int64_t retry_ns_;
   MonoNs resume_at_;  // transient errors: nothing is sent before
