@@ -36,7 +36,7 @@ FAILURES_MAX = 10
 RSS_GROWTH_MAX_KIB = 4096
 ALARMS = ("Sanitizer", "runtime error", "terminate called", "Assertion", "CHECK", "abort", "Segmentation")
 
-NO_FAULT = "none: start and end"
+NO_FAULT = "none"
 REDIS_KILL = "Redis: kill -9, start"
 REDIS_STOP = "Redis: SIGSTOP, SIGCONT"
 CLIENT_KILL = "CLIENT KILL of the bridge"
@@ -300,7 +300,9 @@ class Soak(unittest.TestCase):
         reader.seen.fault = FAULTS.index(name)
         self.records[name].count += 1
         rests = self.random.random() < 0.5
-        if name == REDIS_KILL:
+        if name == NO_FAULT:
+            self.end_of_fault(name, "after" if rests else None)
+        elif name == REDIS_KILL:
             self.redis_kill(rests)
         elif name == REDIS_STOP:
             self.redis_stop(rests)
@@ -316,7 +318,7 @@ class Soak(unittest.TestCase):
     def schedule(self):
         """Half of the faults in one long life of a bridge, then the rest among its restarts."""
         cycles = options.cycles
-        others = [name for name in (REDIS_KILL, REDIS_STOP, CLIENT_KILL) for _ in range(cycles)]
+        others = [name for name in (NO_FAULT, REDIS_KILL, REDIS_STOP, CLIENT_KILL) for _ in range(cycles)]
         restarts = [(BRIDGE_RETELL, BRIDGE_GO_ON, BRIDGE_STOP)[i % 3] for i in range(cycles)]
         self.random.shuffle(others)
         rest = others[len(others) // 2:] + restarts
@@ -335,6 +337,21 @@ class Soak(unittest.TestCase):
         self.quiet_point(NO_FAULT, told_whole=False)
         reader = soak_reader.Reader(self.market, self.redis.socket)
         self.addCleanup(reader.close)
+        try:
+            self.all_faults(reader)
+            self.generator.pause()
+            self.stop_bridge()
+        finally:
+            violations, examples = reader.finish()
+            self.print_table(reader.seen, violations)
+        for fault, kind, text in examples:
+            self.failures.append(f"the reader: {FAULTS[fault]}: {kind}: {text}")
+        self.check_memory()
+        self.assertEqual(self.cores(), cores, "a core was dumped")
+        if self.failures:
+            self.fail(f"{len(self.failures)} failures, seed {options.seed}\n" + "\n".join(self.failures[:FAILURES_MAX]))
+
+    def all_faults(self, reader):
         schedule = self.schedule()
         for i, name in enumerate(schedule):
             self.fault(name, reader)
@@ -343,15 +360,6 @@ class Soak(unittest.TestCase):
         reader.seen.fault = FAULTS.index(NO_FAULT)
         self.flow(500)
         self.quiet_point(NO_FAULT, told_whole=False)
-        self.generator.pause()
-        self.stop_bridge()
-        violations, examples = reader.finish()
-        self.print_table(reader.seen, violations)
-        for fault, kind, text in examples:
-            self.failures.append(f"the reader: {FAULTS[fault]}: {kind}: {text}")
-        self.check_memory()
-        self.assertEqual(self.cores(), cores, "a core was dumped")
-        self.assertEqual(self.failures, [], f"seed {options.seed}")
 
     def stop_bridge(self):
         code, summary = self.bridge.stop()
@@ -395,13 +403,13 @@ class Soak(unittest.TestCase):
         by_kind = ", ".join(f"{kind}: {sum(n for (_, k), n in violations.items() if k == kind)}"
                             for kind in sorted({kind for _, kind in violations})) or "none"
         reached = self.sent.lines / max(self.sent.flowing_ns / 1e9, 1e-9)
-        life = max(self.lives, key=len)
+        life = max(self.lives, key=len) or [0]
         print(f"feed: {self.sent.lines} lines, {self.sent.bytes / 1e6:.0f} MB, {self.sent.connections} connections, "
               f"{reached:.0f} ticks/s while it flowed ({options.rate} asked)\n"
               f"reader: {seen.polls} polls of all keys, {seen.values} new values, {seen.connects} connections, longest "
               f"gap {seen.gap_ns_max / 1e9:.1f} s; violations: {by_kind}\n"
-              f"bridge: {len(self.lives)} lives; RSS of the longest {life[0]} KiB early, {life[-1]} KiB late, "
-              f"{max(life)} KiB at most\n"
+              f"bridge: {len(self.lives)} lives; RSS of the longest {life[0]} KiB early, {life[-1]} late, "
+              f"{max(life)} at most\n"
               f"took {time.monotonic() - self.started:.0f} s, seed {options.seed}", flush=True)
 
 
