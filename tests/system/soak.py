@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that can go wrong around a running bridge, again and again, while a market flows; the newest arrives, and no
-reader sees a key go back. Prints a table; exits 0 only if all of it held.
+"""Everything that can go wrong around a running bridge, again and again, while a market flows; the newest arrives, and
+no reader sees a key go back. Prints a table; exits 0 only if all of it held.
 
   tests/system/soak.py                     50 cycles of each fault (200 CLIENT KILLs), 200,000 ticks/s, 2,000 symbols
   tests/system/soak.py --short             a few of each, as ctest runs it
   tests/system/soak.py --cycles 5 --seed 7
 
-Four processes: redis-server, the bridge, a generator (soak_market.py) and a reader (soak_reader.py). After each fault the
-feed rests at a quiet point, and every key must equal the model, value for value. At about half of them the feed sends
-nothing more: all that it ever sent counts. At the others, and wherever a bridge was killed with lines in its socket that
-it never accepted, the feed first tells every symbol whole. Half of the faults of Redis end while the feed already rests,
-so that no later tick can mend what was lost; and some symbols, told only in snapshots, never tick between.
+Four processes: redis-server, the bridge, a generator (soak_market.py) and a reader (soak_reader.py). After each fault
+the feed rests at a quiet point, and every key must equal the model, value for value. At about half of them the feed
+sends nothing more: all that it ever sent counts. At the others, and wherever a bridge was killed with lines in its
+socket that it never accepted, the feed first tells every symbol whole. Half of the faults of Redis end while the feed
+already rests, so that no later tick can mend what was lost; some symbols, told only in snapshots, never tick between.
 """
 import argparse
 import os
@@ -46,8 +46,8 @@ BRIDGE_GO_ON = "bridge: kill -9, start; feed goes on"
 BRIDGE_STOP = "the same while Redis is stopped"
 FAULTS = (NO_FAULT, REDIS_KILL, REDIS_STOP, CLIENT_KILL, BRIDGE_RETELL, BRIDGE_GO_ON, BRIDGE_STOP)
 CLIENT_KILLS_PER_CYCLE = 4
-# Of the server's time (redis.share): the default, and all of it, which leaves the most on its way when a bridge is killed.
-# The long life has the default, later ones take turns.
+# Of the server's time (redis.share): the default, and all of it, which leaves the most on its way when a bridge is
+# killed. The long life has the default, later ones take turns.
 SHARES = (0.5, 1.0)
 
 options = None
@@ -212,7 +212,8 @@ class Soak(unittest.TestCase):
         if not stats or "local" not in stats["feed"]:
             return False
         feed = stats["feed"]["local"]
-        ends = sum(lane[end] for lane in stats["lane"].values() for end in ("written", "conflated", "expired", "failed"))
+        ends = sum(lane[end] for lane in stats["lane"].values()
+                   for end in ("written", "conflated", "expired", "failed"))
         return (feed["records"] == self.sent.connection_lines and feed["accepted"] + feed["control"] == feed["records"]
                 and ends == feed["accepted"])
 
@@ -407,7 +408,9 @@ class Soak(unittest.TestCase):
 
     def print_table(self, seen, violations):
         def pair(values, scale=1, digits=1):
-            return f"{statistics.median(values) * scale:.{digits}f} {max(values) * scale:7.{digits}f}" if values else "-"
+            if not values:
+                return "-"
+            return f"{statistics.median(values) * scale:.{digits}f} {max(values) * scale:7.{digits}f}"
 
         heads = "".join(f"{f'recovery ms, {share}':>18}{'ratio':>14}" for share in SHARES)
         print(f"\n{'fault':40}{'count':>6}{'quiet':>8}{heads}{'bare ms':>14}{'reader':>8}\n"
@@ -418,12 +421,13 @@ class Soak(unittest.TestCase):
             quiet = "+".join(map(str, record.quiet.values()))
             seen_here = sum(n for (fault, _), n in violations.items() if fault == index)
             print(f"{name:40}{record.count:6}{quiet:>8}{cells}{pair(record.bare_s, 1000):>14}{seen_here:8}")
-        print("\nquiet: every key equal to the model, with nothing more sent for it + after every symbol was told whole.\n"
-              "recovery, by redis.share of the bridge: from the fault's end until every symbol has what was sent before it"
-              "\n  (bridge killed: what is told to the new one; where the feed goes on, the rarest symbol's next tick is up "
-              f"to {self.market.round_chunks} ms away).\n"
-              f"ratio: recovery ÷ (bare: connect, and as many SETEX in one pipeline + the retry interval, {RETRY_S * 1000:.0f}"
-              " ms).\nreader: how often it saw a key go back, or lose a field.")
+        print("\nquiet: every key equal to the model, nothing more sent for it + after every symbol was told whole\n"
+              "recovery, by redis.share of the bridge: from the fault's end until every symbol has what was sent\n"
+              "  before it; bridge killed: what is told to the new one; where the feed goes on, the rarest symbol's next\n"
+              f"  tick is up to {self.market.round_chunks} ms away\n"
+              "ratio: recovery ÷ (bare: connect, and as many SETEX in one pipeline + the retry interval, "
+              f"{RETRY_S * 1000:.0f} ms)\n"
+              "reader: how often it saw a key go back, or lose a field")
         by_kind = ", ".join(f"{kind}: {sum(n for (_, k), n in violations.items() if k == kind)}"
                             for kind in sorted({kind for _, kind in violations})) or "none"
         reached = self.sent.lines / max(self.sent.flowing_ns / 1e9, 1e-9)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The market of the soak: what is sent, the process that sends it, and what Redis must hold after it.
 
-A round of chunks is written down once, a chunk a millisecond; only Timestamps and three digits of every price change when
-the round is sent again. So a chunk costs two replacements to send, and what Redis must hold follows from three numbers
-(the last snapshot, the first chunk after it, the chunk after the last), long after 200,000 ticks a second have gone by.
-`soak.py` compares this short way with model.py, line by line, on a small market.
+A round of chunks is written down once, a chunk a millisecond; only Timestamps and three digits of every price change
+when the round is sent again. So a chunk costs two replacements to send, and what Redis must hold follows from three
+numbers (the last snapshot, the first chunk after it, the chunk after the last), long after 200,000 ticks a second have
+gone by. `soak.py` compares this short way with model.py, line by line, on a small market.
 
-Symbols differ as those of venues do: a third gives Volume, High and Low itself; a third leaves them to the bridge; a third
-does so and writes numbers as strings with eight places. One in twenty is told only in snapshots.
+Symbols differ as those of venues do: a third gives Volume, High and Low itself; a third leaves them to the bridge; a
+third does so and writes numbers as strings with eight places. One in twenty is told only in snapshots.
 """
 import array
 import ctypes
@@ -254,7 +254,7 @@ class Generator:
     def _call(self, command):
         self.pipe.send(command)
         if not self.pipe.poll(self.deadline_s):
-            raise AssertionError(f"the generator did not {command} within {self.deadline_s} s: the feed does not take it")
+            raise AssertionError(f"the generator did not {command} within {self.deadline_s} s: the feed takes nothing")
         return self.pipe.recv()
 
     def flow(self):

@@ -94,8 +94,8 @@ class Seen(ctypes.Structure):
 
 
 class Reader:
-    """A process that reads all keys all the time, as a strategy would, and remembers the newest of each for ever: also when
-    Redis was killed and its keys are gone, what comes back must not be older than what was there."""
+    """A process that reads all keys all the time, as a strategy would, and remembers the newest of each for ever: also
+    when Redis was killed and its keys are gone, what comes back must not be older than what was there."""
 
     def __init__(self, market, path):
         self.market = market
