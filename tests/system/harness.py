@@ -50,10 +50,13 @@ class Redis:
         self.process = None
         self.start()
 
-    def start(self):
+    def spawn(self):
         with open(os.path.join(self.folder, "log"), "ab") as log:
             self.process = subprocess.Popen(self.arguments, stdout=log, stderr=log)
         self.client = redis.Redis(unix_socket_path=self.socket)
+
+    def start(self):
+        self.spawn()
         wait_until(self._answers, "redis-server answers")
 
     def _answers(self):
