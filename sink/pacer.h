@@ -6,7 +6,10 @@
 // followed by next to no pause, so a lone tick is never held back.
 //
 // What a command costs the server is measured: (time of a whole batch − time of a lone command's round trip) ÷
-// commands. Threading: the lane's thread.
+// commands. The least of the last batches counts: whatever else the server, or this machine, did meanwhile only adds to
+// it, and an estimate that follows such noise makes batches smaller, which then weighs heavier.
+//
+// Threading: the lane's thread.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +37,8 @@ class Pacer {
     // As much as keeps the server busy for kTurnNs, and on a long line, where the round trip itself is a pause, for the
     // share of that.
     const double busy_ns = kTurnNs + share_ * round_trip_ns_;
-    return static_cast<uint32_t>(std::clamp(busy_ns / cost_ns_, kTurnCommandsMin, static_cast<double>(window_)));
+    return static_cast<uint32_t>(std::clamp(
+        busy_ns / cost_ns_, static_cast<double>(std::min(kTurnCommandsMin, window_)), static_cast<double>(window_)));
   }
 
   void OnSent(uint32_t commands, MonoNs now) {
@@ -49,9 +53,8 @@ class Pacer {
     if (batch_ <= kLoneCommands) {
       // Down at once, up slowly: the least is what the line takes.
       round_trip_ns_ = round_trip_ns_ == 0 ? took_ns : std::min(took_ns, round_trip_ns_ * 1.02);
-    } else {
-      const double cost = std::clamp((took_ns - round_trip_ns_) / batch_, kCostNsMin, kCostNsMax);
-      cost_ns_ += (cost - cost_ns_) / 8;
+    } else if (batch_ >= kTurnCommandsMin) {
+      Measure(std::clamp((took_ns - round_trip_ns_) / batch_, kCostNsMin, kCostNsMax));
     }
     const double busy_ns = batch_ * cost_ns_;
     next_turn_ = batch_sent_ + std::max(now - batch_sent_, static_cast<int64_t>(busy_ns / share_));
@@ -68,9 +71,21 @@ class Pacer {
   double cost_ns() const { return cost_ns_; }
 
  private:
+  void Measure(double cost_ns) {
+    least_ns_ = std::min(least_ns_, cost_ns);
+    if (++measured_ == kMeasuredBatches) {
+      before_ns_ = least_ns_;
+      least_ns_ = kCostNsMax;
+      measured_ = 0;
+    }
+    cost_ns_ = std::min(least_ns_, before_ns_);
+  }
+
   static constexpr uint32_t kRefillPart = 4;
   static constexpr double kTurnNs = 60'000;
-  static constexpr double kTurnCommandsMin = 16;
+  // As many are sent in a turn even where the estimate says less: fewer would measure the line, not the server.
+  static constexpr uint32_t kTurnCommandsMin = 64;
+  static constexpr uint32_t kMeasuredBatches = 64;
   static constexpr double kCostNsMin = 100;
   static constexpr double kCostNsMax = 1'000'000;
   static constexpr uint32_t kLoneCommands = 4;
@@ -79,7 +94,10 @@ class Pacer {
   const double share_;
   const uint32_t window_;
   double round_trip_ns_ = 0;
-  double cost_ns_ = 1'000;
+  double cost_ns_ = 1'000;         // until there is a measurement
+  double least_ns_ = kCostNsMax;   // of the batches since the last turn of kMeasuredBatches
+  double before_ns_ = kCostNsMax;  // of those before them
+  uint32_t measured_ = 0;
   uint32_t batch_ = 0;
   MonoNs batch_sent_;
   MonoNs next_turn_;
