@@ -98,6 +98,7 @@ Lane::~Lane() = default;
 
 int Lane::DoWork() noexcept {
   const MonoNs now = core_.clock->Now();
+  SayState();
   if (transport_ == nullptr) return Reconnect(now);
   int work = ReadReplies(now);
   if (transport_ == nullptr) return work;
@@ -148,7 +149,8 @@ void Lane::OnSession(Session session, MonoNs now) {
   if (connected_before) counts_.reconnects->Add();
   run_id_ = session.server.run_id;
   fenced_ = session.server.fenced;
-  server_->Set(absl::StrCat("redis ", session.server.version, " run_id ", run_id_));
+  server_->Set(absl::StrCat("redis ", session.server.version.empty() ? "of unknown version" : session.server.version,
+                            run_id_.empty() ? "" : " run_id ", run_id_));
   server_clock_ = session.server.clock;
   awaits_time_ = clock_in_doubt_ = false;
   CheckExpiry(session.server.version);
@@ -158,7 +160,7 @@ void Lane::OnSession(Session session, MonoNs now) {
   answered_at_ = now;
   stalled_ = false;
   if (other_server) {
-    Log(LogLevel::kInfo, absl::StrCat(name_, ": another server process answers: every living value is sent again"));
+    Say(LogLevel::kInfo, "another server process answers: every living value is sent again");
     prices_.Resync(now);
     documents_.Resync(now);
   }
@@ -181,7 +183,7 @@ void Lane::CheckExpiry(std::string_view version) {
     why = "the server is older than 6.2";
   }
   if (why != expiry_problem_ && !why.empty()) {
-    Log(LogLevel::kWarn,
+    Say(LogLevel::kWarn,
         absl::StrCat(name_, ": expiry = \"absolute\" is not to be had: ", why, "; expiry is relative"));
   }
   expiry_problem_ = why;
@@ -303,7 +305,7 @@ void Lane::OnErrorReply(const InFlight& entry, std::string_view text, MonoNs now
   if (noted_error_ != code) {
     noted_error_ = std::string(code);
     last_error_->Set(text);
-    Log(LogLevel::kWarn, absl::StrCat(name_, ": Redis answered: ", text));
+    Say(LogLevel::kWarn, absl::StrCat("Redis answered: ", text));
   }
   if (kind == RedisErrorKind::kPermanent) return Settle(entry, LaneCounts::End::kFailed, now);
   Lost(entry, false);
@@ -426,13 +428,13 @@ void Lane::OnServerTime(const InFlight& entry, const ServerReply& reply, MonoNs 
   awaits_time_ = clock_in_doubt_ = false;
   if (reply.kind != ServerReply::Kind::kPair) {
     server_clock_.Forget();
-    Log(LogLevel::kWarn, absl::StrCat(name_, ": the server does not tell its time any more; expiry is relative"));
+    Say(LogLevel::kWarn, "the server does not tell its time any more; expiry is relative");
     return;
   }
   const int64_t jump_ns = server_clock_.OnTime(entry.sent, now, reply.pair[0] * 1'000'000 + reply.pair[1]);
   if (jump_ns <= kClockJumpNs && jump_ns >= -kClockJumpNs) return;
   // Every deadline that was sent by the old offset is wrong by the jump.
-  Log(LogLevel::kWarn, absl::StrCat(name_, ": the server's clock jumped by ", jump_ns / kNsPerMs,
+  Say(LogLevel::kWarn, absl::StrCat("the server's clock jumped by ", jump_ns / kNsPerMs,
                                     " ms beside ours: every living value is sent again"));
   prices_.Resync(now);
   documents_.Resync(now);
@@ -477,8 +479,28 @@ void Lane::SetState(State state, std::string_view error) {
     state_since_ns_->Set(core_.clock->ToUnix(core_.clock->Now()).value);
   }
   if (!error.empty()) last_error_->Set(error);
-  Log(state == State::kUp ? LogLevel::kInfo : LogLevel::kWarn,
-      absl::StrCat(name_, ": ", LaneStateName(state), error.empty() ? "" : ": ", error));
+  state_error_ = error;
+  state_unsaid_ = true;
+  SayState();
+}
+
+void Lane::SayState() {
+  if (!state_unsaid_) return;
+  const bool up = state() == State::kUp;
+  state_unsaid_ = !Say(up ? LogLevel::kInfo : LogLevel::kWarn,
+                       absl::StrCat(LaneStateName(state()), state_error_.empty() ? "" : ": ", state_error_));
+}
+
+bool Lane::Say(LogLevel level, std::string_view text) {
+  const MonoNs now = core_.clock->Now();
+  if (const int64_t seconds = (now - lines_counted_at_) / kNsPerSec; seconds > 0) {
+    lines_left_ = std::min(lines_left_ + seconds, kLogLinesAtOnce);
+    lines_counted_at_ = now;
+  }
+  if (lines_left_ == 0) return false;
+  --lines_left_;
+  Log(level, absl::StrCat(name_, ": ", text));
+  return true;
 }
 
 }  // namespace tickbridge

@@ -23,6 +23,7 @@
 #include "core/agent.h"
 #include "core/counters.h"
 #include "core/ingest.h"
+#include "core/log.h"
 #include "sink/document_sink.h"
 #include "sink/outbox.h"
 #include "sink/pacer.h"
@@ -75,6 +76,8 @@ class Lane final : public Agent {
   std::string last_error() const { return last_error_->Get(); }
 
  private:
+  static constexpr int64_t kLogLinesAtOnce = 10;
+
   enum class Attempt : uint8_t { kNone, kConnecting, kFencing };
   // How a connection ended. A document that was first in flight at two ends in a row may be what ends them; at a
   // replacement that says nothing.
@@ -110,6 +113,10 @@ class Lane final : public Agent {
   void WatchForStall(MonoNs now);
   // State and error are shown and logged once, when they change.
   void SetState(State state, std::string_view error);
+  // Logs a state that could not be said when it changed.
+  void SayState();
+  // Logs; but of a server that comes and goes many times a second, only a line each second. False: not now.
+  bool Say(LogLevel level, std::string_view text);
 
   const Core core_;
   const Options options_;
@@ -150,6 +157,10 @@ class Lane final : public Agent {
   MonoNs answered_at_;       // when the window last moved, or was empty
   MonoNs pinged_at_;
   MonoNs polled_at_;
+  std::string state_error_;
+  bool state_unsaid_ = false;
+  int64_t lines_left_ = kLogLinesAtOnce;
+  MonoNs lines_counted_at_;
   std::minstd_rand random_;
 };
 
