@@ -44,6 +44,30 @@ bool HasPxat(std::string_view version) {
   return major > 6 || (major == 6 && minor >= 2);
 }
 
+// Whether a reply of this kind can be the answer to a command of that kind.
+bool Answers(ServerReply::Kind reply, InFlight::Kind command) {
+  using Reply = ServerReply::Kind;
+  switch (command) {
+    case InFlight::Kind::kPrice:
+    case InFlight::Kind::kBeacon:
+      return reply == Reply::kOk;
+    case InFlight::Kind::kDocument:
+      return reply == Reply::kOk || reply == Reply::kInteger;  // UNLINK counts
+    case InFlight::Kind::kPublish:
+      return reply == Reply::kInteger;
+    case InFlight::Kind::kPing:
+      return reply == Reply::kStatus;
+    case InFlight::Kind::kReadBack:
+      return reply == Reply::kString || reply == Reply::kNil;
+    case InFlight::Kind::kTime:
+      return reply == Reply::kPair || reply == Reply::kError;
+    case InFlight::Kind::kPriceExpired:
+    case InFlight::Kind::kDocumentExpired:
+      return false;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string_view LaneStateName(Lane::State state) {
@@ -183,8 +207,7 @@ void Lane::CheckExpiry(std::string_view version) {
     why = "the server is older than 6.2";
   }
   if (why != expiry_problem_ && !why.empty()) {
-    Say(LogLevel::kWarn,
-        absl::StrCat(name_, ": expiry = \"absolute\" is not to be had: ", why, "; expiry is relative"));
+    Say(LogLevel::kWarn, absl::StrCat("expiry = \"absolute\" is not to be had: ", why, "; expiry is relative"));
   }
   expiry_problem_ = why;
 }
@@ -257,6 +280,7 @@ int Lane::ReadReplies(MonoNs now) {
       // It answers after all, before the other one did.
       connector_->Abandon();
       attempt_ = Attempt::kNone;
+      retry_ns_ = options_.retry_min_ns;
     }
     if (outbox_.commands() == 0) {
       pacer_.OnAnswered(now);
@@ -279,6 +303,12 @@ bool Lane::OnReply(const ServerReply& reply, MonoNs now) {
   if (reply.kind == ServerReply::Kind::kError && entry.kind != InFlight::Kind::kTime) {
     OnErrorReply(entry, reply.text, now);
     return transport_ != nullptr;
+  }
+  if (!Answers(reply.kind, entry.kind)) {
+    // Whatever the rest of the replies belong to, it is not what we think.
+    Lost(entry, false);
+    Disconnect("the server answered something else than it was asked", now);
+    return false;
   }
   // A PING that comes through says nothing of writes, unless there are none.
   const bool is_write = entry.kind == InFlight::Kind::kPrice || entry.kind == InFlight::Kind::kDocument;
