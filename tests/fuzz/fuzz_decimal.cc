@@ -7,6 +7,7 @@
 //
 // Input: a number a line. Neighbours are compared and added.
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -150,7 +151,7 @@ std::string Difference(std::string a, std::string b) {
 
 // Both at the finer exponent, so that strings of one length compare as their numbers.
 std::pair<std::string, std::string> AtFinest(Decimal a, Decimal b) {
-  const int finest = std::min(a.exponent, b.exponent);
+  const int finest = std::min(int{a.exponent}, int{b.exponent});
   const auto scaled = [&](Decimal value) {
     std::string digits = std::to_string(value.mantissa);
     if (digits[0] == '-') digits.erase(0, 1);
@@ -250,6 +251,21 @@ void CheckPadded(PaddedParser parse, std::string_view text, DecimalError error, 
   }
 }
 
+// The same number as it is, with as few digits as it can have, and with up to `zeros` more.
+std::array<Decimal, 3> Representations(Decimal value, size_t zeros) {
+  Decimal fewest = value;
+  while (fewest.mantissa % 10 == 0 && fewest.exponent < kMaxExponent) {
+    fewest.mantissa /= 10;
+    ++fewest.exponent;
+  }
+  Decimal more = value;
+  for (; zeros > 0 && more.exponent > kMinExponent && std::abs(more.mantissa) <= kMaxMantissa / 10; --zeros) {
+    more.mantissa *= 10;
+    --more.exponent;
+  }
+  return {value, fewest, more};
+}
+
 // Nothing where the text is no number that a Decimal holds.
 std::optional<Decimal> CheckText(std::string_view text) {
   const std::optional<Model> model = ModelReader(text).Number();
@@ -283,16 +299,10 @@ std::optional<Decimal> CheckText(std::string_view text) {
       Fail("parse, print, parse is the identity", printed);
     }
   }
-  // As it is, and in another representation: which one, the text's length says.
-  CheckPrinted(value);
-  Decimal other = value;
-  for (size_t steps = text.size() % (2 * kMaxDecimalDigits); steps > 0; --steps) {
-    if (other.exponent == kMinExponent || std::abs(other.mantissa) > kMaxMantissa / 10) break;
-    other.mantissa *= 10;
-    --other.exponent;
+  for (const Decimal& same : Representations(value, text.size())) {
+    CheckPrinted(same);
+    CheckPair(value, same);
   }
-  CheckPrinted(other);
-  CheckPair(value, other);
   return value;
 }
 
@@ -301,7 +311,11 @@ void Run(std::string_view input) {
   for (;;) {
     const size_t end = std::min(input.find('\n'), input.size());
     const std::optional<Decimal> value = CheckText(input.substr(0, end));
-    if (before && value) CheckPair(*before, *value);
+    if (before && value) {
+      for (const Decimal& left : Representations(*before, end)) {
+        for (const Decimal& right : Representations(*value, end)) CheckPair(left, right);
+      }
+    }
     before = value;
     if (end == input.size()) return;
     input.remove_prefix(end + 1);
