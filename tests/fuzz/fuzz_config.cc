@@ -3,7 +3,8 @@
 // no secret in a message, and nothing impossible in what is called good.
 //
 // Method: LoadConfig reads the input as a file. Of a configuration without errors, everything that the bridge relies on
-// is looked at again.
+// is looked at again. Of one with errors, the lines that they name are taken out and the rest is tried, since few
+// inputs are good as they are.
 //
 // Input: the file. A comment "#--set KEY=VALUE" is an option as well.
 #include <sys/mman.h>
@@ -160,15 +161,8 @@ bool HidesSecret(const std::vector<std::string_view>& lines) {
   return any;
 }
 
-void Run(std::string_view input) {
-  static MemoryFile* const file = new MemoryFile();
-  file->Write(input);
-  const std::vector<std::string_view> lines = absl::StrSplit(input, '\n');
-  std::vector<std::string> sets;
-  for (const std::string_view line : lines) {
-    if (line.starts_with(kOption)) sets.emplace_back(line.substr(kOption.size()));
-  }
-  const LoadResult result = LoadConfig(file->path(), sets);
+void CheckErrors(const LoadResult& result, const std::string& path, const std::vector<std::string_view>& lines) {
+  const bool hides_secret = HidesSecret(lines);
   int line_before = 0;
   for (const ConfigError& error : result.errors) {
     const std::string shown = Shown(error.ToString());
@@ -177,10 +171,39 @@ void Run(std::string_view input) {
     if (line < line_before) Fail("errors come in the order of the file", shown);
     line_before = line;
     if (error.line < 0 || error.line > static_cast<int>(lines.size())) Fail("a line is one of the file", shown);
-    if (error.file != file->path() && error.file != "--set") Fail("an error has its place", shown);
-    if (HidesSecret(lines) && absl::StrContains(error.message, "SECRET")) Fail("no message tells a secret", shown);
+    if (error.file != path && error.file != "--set") Fail("an error has its place", shown);
+    if (hides_secret && absl::StrContains(error.message, "SECRET")) Fail("no message tells a secret", shown);
   }
-  if (result.ok()) RequireGood(result.config);
+}
+
+// The file without the lines that were told to be wrong, and without options if one of them was.
+std::string Repaired(const std::vector<std::string_view>& lines, const LoadResult& result) {
+  std::set<int> wrong;
+  for (const ConfigError& error : result.errors) wrong.insert(error.line);
+  std::string repaired;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (wrong.contains(static_cast<int>(i) + 1) || (wrong.contains(0) && lines[i].starts_with(kOption))) continue;
+    absl::StrAppend(&repaired, lines[i], "\n");
+  }
+  return repaired;
+}
+
+void Run(std::string_view input) {
+  constexpr int kRoundsMax = 4;
+  static MemoryFile* const file = new MemoryFile();
+  std::string text(input);
+  for (int round = 0; round < kRoundsMax; ++round) {
+    file->Write(text);
+    const std::vector<std::string_view> lines = absl::StrSplit(text, '\n');
+    std::vector<std::string> sets;
+    for (const std::string_view line : lines) {
+      if (line.starts_with(kOption)) sets.emplace_back(line.substr(kOption.size()));
+    }
+    const LoadResult result = LoadConfig(file->path(), sets);
+    CheckErrors(result, file->path(), lines);
+    if (result.ok()) return RequireGood(result.config);
+    text = Repaired(lines, result);
+  }
 }
 
 }  // namespace
