@@ -76,6 +76,7 @@ class Redis:
             os.unlink(self.socket)
 
     def close(self):
+        self.client.close()
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
