@@ -75,9 +75,10 @@ class BridgeCase(unittest.TestCase):
     # ---- what goes in ----
 
     def connect(self):
+        """To the feed, which is there a moment before it listens."""
         s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        s.connect(self.feed)
         self.addCleanup(s.close)
+        harness.wait_until(lambda: s.connect_ex(self.feed) == 0, "the feed listens")
         return s
 
     def send(self, *lines):
@@ -110,7 +111,9 @@ class BridgeCase(unittest.TestCase):
         return json.loads(result.stdout) if result.stdout.strip() else None
 
     def lane(self):
-        return ((self.stats() or {}).get("lane") or {}).get("0")
+        """Its counters and state; None while the bridge is only being put together."""
+        lane = ((self.stats() or {}).get("lane") or {}).get("0")
+        return lane if lane and "server" in lane else None
 
     def wait_lane(self, condition, what):
         lane = None
@@ -183,6 +186,7 @@ class BridgeCase(unittest.TestCase):
 
 class Proxy:
     """Between a bridge and its server, a thread a connection and direction. Subclasses say what passes."""
+    passes_ends = True
 
     def __init__(self, connect_server, listen=None):
         self.connect_server = connect_server
@@ -264,8 +268,9 @@ class Link:
                     return self.close()
                 if data:
                     target.sendall(data)
-            # An end is passed on as an end of this direction only, so that nothing under way is lost.
-            target.shutdown(socket.SHUT_WR)
+            if self.proxy.passes_ends:
+                # Of this direction only, so that nothing under way is lost.
+                target.shutdown(socket.SHUT_WR)
 
     def close(self):
         for s in (self.client, self.server):
