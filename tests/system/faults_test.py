@@ -128,6 +128,31 @@ class Transient(BridgeCase):
         self.outage(lambda: self.redis.client.execute_command("CLUSTER DELSLOTSRANGE", 0, 16383),
                     lambda: self.redis.client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383), "CLUSTERDOWN")
 
+    def test_a_cluster_node_of_half_the_slots(self):
+        """Keys of the other node fail, one by one; this node's go on."""
+        self.tcp_server("--cluster-enabled", "yes", below=55000)
+        here = self.redis
+        port = self.port
+        self.tcp_server("--cluster-enabled", "yes", below=55000)
+        there, self.redis = self.redis, here
+        there.client.execute_command("CLUSTER ADDSLOTSRANGE", 8192, 16383)
+        here.client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 8191)
+        here.client.execute_command("CLUSTER MEET", "127.0.0.1", self.port)
+        harness.wait_until(lambda: here.client.execute_command("CLUSTER INFO")["cluster_state"] == "ok" and
+                           here.client.execute_command("CLUSTER INFO")["cluster_slots_ok"] == "16384", "one cluster")
+        bridge = self.bridge(f"redis://127.0.0.1:{port}")
+        ours = [i for i in range(40) if here.client.cluster("keyslot", f"price:S{i}:latest") < 8192]
+        for _ in range(10):
+            self.tick()
+            harness.wait_until(lambda: all(
+                here.client.get(f"price:S{i}:latest") == self.model.symbols[f"S{i}"].text().encode() for i in ours),
+                "this node's keys")
+        summary = bridge.stop()[1]
+        harness.check_sums(self, summary)
+        self.assertGreaterEqual(summary["failed"], 40 - len(ours))
+        self.assertLess(bridge.errors().count("\n"), 20, bridge.errors()[:3000])
+        self.assertIn("MOVED", bridge.errors())
+
     def test_deletes_that_pass_while_all_else_is_refused(self):
         """Out of memory, UNLINK still works: the lane is not up for it, and the log does not tell each one."""
         self.server()
@@ -348,6 +373,54 @@ class Credentials(BridgeCase):
         self.assert_told(bridge, "NOPERM", 1)
         self.assertGreaterEqual(lane["errors"], 20)
 
+    def test_a_user_without_a_password(self):
+        """Who is named in the URL is who it connects as, or it does not connect; never silently as somebody else."""
+        self.tcp_server()
+        self.redis.client.execute_command("ACL SETUSER bridge on nopass ~price:* &* +@all")
+        bridge = self.bridge(f"redis://bridge@127.0.0.1:{self.port}")
+
+        def users():
+            return {c["user"] for c in self.redis.client.client_list() if c["name"] == self.name}
+        harness.wait_until(lambda: bridge.process.poll() is not None or users(), "it connects, or refuses")
+        self.assertLessEqual(users(), {"bridge"}, bridge.errors())
+
+    def test_a_password_file_that_comes_and_goes(self):
+        """Gone while it runs: it says so, and goes on when it is there again."""
+        self.server()
+        self.redis.client.config_set("requirepass", SECRET)
+        self.redis.client = redis.Redis(unix_socket_path=self.redis.socket, password=SECRET)
+        path = self.password_file(SECRET)
+        bridge = self.bridge(redis_keys=f'password_file = "{path}"')
+        self.tick()
+        self.wait_model()
+        os.unlink(path)
+        self.redis.client.execute_command("CLIENT KILL TYPE normal SKIPME yes")
+        self.tick()
+        self.wait_lane(lambda l: l["state"] in ("connecting", "refused") and path in l["last_error"], "it says so")
+        self.password_file("")
+        self.wait_lane(lambda l: l["state"] in ("connecting", "refused") and "open" not in l["last_error"], "empty")
+        self.password_file(SECRET)
+        self.wait_model()
+        self.stop(bridge)
+
+    def test_a_server_that_drops_its_password(self):
+        self.server()
+        self.redis.client.config_set("requirepass", SECRET)
+        self.redis.client = redis.Redis(unix_socket_path=self.redis.socket, password=SECRET)
+        path = self.password_file(SECRET)
+        bridge = self.bridge(redis_keys=f'password_file = "{path}"')
+        self.tick()
+        self.wait_model()
+        self.redis.client.config_set("requirepass", "")
+        self.redis.client.execute_command("CLIENT KILL TYPE normal SKIPME yes")
+        self.tick()
+        self.wait_state("refused", "none set")
+        self.redis.client.config_set("requirepass", SECRET)
+        self.wait_model()
+        self.stop(bridge)
+        self.assert_told(bridge, "none set", 2)
+        self.assertNotIn(SECRET, bridge.errors())
+
     def test_rights_taken_away_and_given_back(self):
         self.tcp_server()
         bridge = self.bridge(**self.user("~*", "&*", "+@all"))
@@ -529,6 +602,26 @@ class Strangers(BridgeCase):
         self.tick()
         self.wait_model(only=lambda key: "bad" not in key)
         self.stop(bridge, failed=5, log_lines=60)
+
+    def test_a_line_that_breaks_at_every_write(self):
+        """Greetings pass, and every write ends the connection: tried less and less often, and not told each time."""
+        self.server()
+
+        class Cutting(Proxy):
+            cut = True
+
+            def to_server(self, link, data):
+                before, setex, after = data.partition(b"SETEX")
+                link.ending = self.cut and bool(setex)
+                return before if link.ending else data
+        proxy = Cutting(unix_connector(self.redis.socket))
+        self.addCleanup(proxy.close)
+        bridge = self.bridge(proxy.url)
+        self.tick()
+        harness.wait_until(lambda: len(proxy.links) >= 40, "it tries again and again")
+        proxy.cut = False
+        self.wait_model()
+        self.stop(bridge)
 
 
 if __name__ == "__main__":

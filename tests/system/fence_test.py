@@ -336,6 +336,36 @@ class TwoBridges(BridgeCase):
     def test_a_second_host_is_refused_by_a_quiet_one(self):
         self.refused(False)
 
+    def test_one_that_was_frozen_wakes(self):
+        """Its place was taken meanwhile, rightly. Whichever stays, they do not end each other's connections for ever."""
+        self.need_unshare()
+        self.server()
+        bridge = self.bridge()
+        self.tick()
+        self.wait_model()
+        bridge.process.send_signal(signal.SIGSTOP)
+        self.second()
+
+        def connections():
+            return {c["id"] for c in self.redis.client.client_list() if c["name"] == self.name}
+        frozen = connections()
+        harness.wait_until(lambda: connections() - frozen and not connections() & frozen, "the other takes its place")
+        bridge.process.send_signal(signal.SIGCONT)
+        began = time.monotonic()
+        stable = [began, connections()]
+
+        def at_peace():
+            now = connections()
+            if now != stable[1] or not now:
+                stable[:] = [time.monotonic(), now]
+            return time.monotonic() - stable[0] > 2
+        try:
+            harness.wait_until(at_peace, "one of them gives way", 12)
+        except AssertionError as error:
+            count = self.redis.client.info("stats")["total_connections_received"]
+            raise AssertionError(f"{error}: {count} connections in {time.monotonic() - began:.0f} s") from None
+        self.assertLess(bridge.errors().count("\n"), 40, bridge.errors()[:2000])
+
     def test_a_successor_may_begin(self):
         self.need_unshare()
         self.server()
