@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of a running bridge share: a bridge with one feed, the model of what it was fed, and servers that misbehave."""
+"""What tests of a running bridge share: one feed, the model of what it was fed, and a proxy that misbehaves."""
 import contextlib
 import json
 import os

@@ -2,10 +2,8 @@
 """Every way in which a server refuses, by kind: what is written is right when it ends, `stats` shows it while it lasts,
 and the log tells it once."""
 import os
-import signal
 import socket
 import threading
-import unittest
 
 import redis
 
@@ -467,7 +465,7 @@ class Strangers(BridgeCase):
     """What answers is no Redis, or does not like a document."""
 
     def stranger(self, behave):
-        """A listener that does `behave(connection)` on each connection. Returns its port, a counter, and a way to end it."""
+        """A listener that does `behave(connection)` on each connection, and counts them. Returns what ends it."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 0))

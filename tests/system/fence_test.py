@@ -6,12 +6,11 @@ import signal
 import subprocess
 import threading
 import time
-import unittest
 
 import redis
 
 import harness
-from bridge_case import BridgeCase, Proxy, tcp_connector, unix_connector
+from bridge_case import BridgeCase, Proxy, unix_connector
 
 ALL_FIELDS = '[class.price]\nttl = "600s"\nfields = ["Bid", "Timestamp", "Sequence"]\n'
 
@@ -124,12 +123,11 @@ class LateBytes(BridgeCase):
         self.addCleanup(proxy.close)
         bridge = self.bridge(proxy.url, 'ack_timeout = "200ms"\nmax_in_flight = 1000', classes=ALL_FIELDS)
         watcher = self.late(bridge, proxy)
-        names = [c["name"] for c in self.redis.client.client_list()]
-        self.assertEqual(names.count(self.name), 1)
         self.send_round()
         self.wait_round()
         watcher.look()
         self.assertEqual(watcher.back, [])
+        self.assertEqual([c["name"] for c in self.redis.client.client_list()].count(self.name), 1)
         self.stop(bridge)
 
     def test_without_fencing_it_does(self):
@@ -291,7 +289,8 @@ class TwoBridges(BridgeCase):
 
     def need_unshare(self):
         try:
-            tried = subprocess.run(["unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /dev/shm"], stderr=subprocess.PIPE)
+            tried = subprocess.run(["unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /dev/shm"],
+                                   stderr=subprocess.PIPE)
         except FileNotFoundError:
             self.skipTest("no unshare here")
         if tried.returncode != 0:
@@ -316,11 +315,8 @@ class TwoBridges(BridgeCase):
         self.tick()
         self.wait_model()
         second = self.second()
-        while second.poll() is None:
-            if ticking:
-                self.tick(4)
-            time.sleep(0.02)
-        out, errors = second.communicate()
+        harness.wait_until(lambda: (ticking and self.tick(4), second.poll() is not None)[1], "it is refused", 20)
+        _, errors = second.communicate()
         self.assertEqual(second.returncode, 1, errors.decode())
         self.assertIn("another living bridge", errors.decode())
         self.wait_model()
@@ -337,7 +333,7 @@ class TwoBridges(BridgeCase):
         self.refused(False)
 
     def test_one_that_was_frozen_wakes(self):
-        """Its place was taken meanwhile, rightly. Whichever stays, they do not end each other's connections for ever."""
+        """Its place was taken meanwhile, rightly. Whichever stays, they do not end each other for ever."""
         self.need_unshare()
         self.server()
         bridge = self.bridge()

@@ -48,7 +48,11 @@ class Redis:
         self.arguments = [shutil.which(program) or program, "--port", "0", "--unixsocket", self.socket, "--save", "",
                           "--appendonly", "no", "--dir", self.folder, *arguments]
         self.process = None
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def start(self):
         with open(os.path.join(self.folder, "log"), "ab") as log:

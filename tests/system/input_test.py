@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients of a feed that are slow, many, endless or rude cost nobody else anything; tables that are full; who may connect."""
-import json
+"""Clients of a feed that are slow, many, endless or rude cost nobody else anything; full tables; who may connect."""
 import os
 import socket
 import stat
 import struct
 import threading
-import unittest
 
 import harness
-from bridge_case import LONG_TTL, BridgeCase, free_port
+from bridge_case import BridgeCase, free_port
 
 CONNECTIONS_MAX = 256
 LINE_MAX = 1 << 20
@@ -162,7 +160,8 @@ class Clients(InputCase):
 
 class Full(InputCase):
     def test_symbols(self):
-        bridge = self.bridge(feeds=f'[table]\nmax_symbols = 10\n[feed.local]\ntype = "unix_stream"\npath = "{self.feed}"\n')
+        bridge = self.bridge(
+            feeds=f'[table]\nmax_symbols = 10\n[feed.local]\ntype = "unix_stream"\npath = "{self.feed}"\n')
         harness.wait_until(lambda: os.path.exists(self.feed), "the feed listens")
         for _ in range(50):
             self.stamp += 1
@@ -279,8 +278,8 @@ class Sockets(InputCase):
 
     def test_tcp_where_it_is_told(self):
         port = free_port()
-        self.assertEqual(self.loopback(f'[feed.t]\ntype = "tcp"\naddress = "127.0.0.1:{port}"\n', port, ("tcp", "tcp6")),
-                         ["0100007F"])
+        feed = f'[feed.t]\ntype = "tcp"\naddress = "127.0.0.1:{port}"\n'
+        self.assertEqual(self.loopback(feed, port, ("tcp", "tcp6")), ["0100007F"])
 
     def test_udp_where_it_is_told(self):
         port = free_port()
