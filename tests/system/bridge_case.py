@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests of a running bridge share: one feed, the model of what it was fed, and a proxy that misbehaves."""
 import contextlib
+import glob
 import json
 import os
 import random
@@ -36,11 +37,18 @@ class BridgeCase(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder, True)
         self.feed = os.path.join(self.folder, "feed.sock")
         self.instance = f"test-{os.getpid()}-{random.randrange(10**9)}"
+        self.addCleanup(self._remove_counters, f"/dev/shm/tickbridge-{self.instance}*")
         self.name = f"tickbridge:{self.instance}:0"
         self.model = Model()
         self.documents = {}
         self.feeding = None
         self.stamp = BEGIN_MS
+
+    @staticmethod
+    def _remove_counters(pattern):
+        """A bridge that was killed leaves its counters, and every one its lock."""
+        for path in glob.glob(pattern):
+            os.unlink(path)
 
     def file(self, name, text):
         path = os.path.join(self.folder, name)
