@@ -32,6 +32,10 @@ constexpr int64_t kAskTimeNs = kNsPerSec;
 constexpr int64_t kClockJumpNs = 50 * kNsPerMs;
 // Where the server refuses us, or we it, somebody has to mend something first.
 constexpr int64_t kRefusedRetryNs = kNsPerSec;
+// An error reply that did not come for so long is news again.
+constexpr int64_t kErrorForgottenNs = 60 * kNsPerSec;
+constexpr size_t kNotedErrorsMax = 32;
+constexpr size_t kErrorsSaidMax = 32;
 constexpr std::string_view kUnfencedText =
     "CLIENT is forbidden, so that earlier connections cannot be ended: their late writes may land after newer ones";
 
@@ -58,7 +62,7 @@ bool Answers(ServerReply::Kind reply, InFlight::Kind command) {
     case InFlight::Kind::kPing:
       return reply == Reply::kStatus;
     case InFlight::Kind::kReadBack:
-      return reply == Reply::kString || reply == Reply::kNil;
+      return reply == Reply::kString;
     case InFlight::Kind::kTime:
       return reply == Reply::kPair || reply == Reply::kError;
     case InFlight::Kind::kPriceExpired:
@@ -116,6 +120,7 @@ Lane::Lane(const Core& core, Options options, std::unique_ptr<Connector> connect
   last_error_ = counters->AddText(prefix + "last_error");
   server_ = counters->AddText(prefix + "server");
   state_text_->Set(LaneStateName(State::kConnecting));
+  state_since_ns_->Set(core_.clock->UnixNow().value);
 }
 
 Lane::~Lane() = default;
@@ -178,7 +183,6 @@ void Lane::OnSession(Session session, MonoNs now) {
   server_clock_ = session.server.clock;
   awaits_time_ = clock_in_doubt_ = false;
   CheckExpiry(session.server.version);
-  retry_ns_ = options_.retry_min_ns;
   resume_at_ = MonoNs{};
   back_off_ns_ = 0;
   answered_at_ = now;
@@ -192,9 +196,7 @@ void Lane::OnSession(Session session, MonoNs now) {
   pacer_.OnProbe(now);
   SendBare(InFlight::Kind::kPing, kPing, now);
   pacer_.OnSent(1, now);
-  noted_error_.clear();
-  // A server that stalled is not up before it has answered a write: one that only answers greetings would come and go.
-  if (state() != State::kStalled) SetState(UpState(), fenced_ ? "" : kUnfencedText);
+  // The state stays what it is until a write is answered: a server that only answers greetings would come and go.
 }
 
 void Lane::CheckExpiry(std::string_view version) {
@@ -217,6 +219,7 @@ void Lane::OnConnectError(const absl::Status& status, MonoNs now) {
       absl::IsPermissionDenied(status) || absl::IsFailedPrecondition(status) || absl::IsAlreadyExists(status);
   // Beside a connection that stalls this is only the second one's failure.
   if (transport_ == nullptr) SetState(refused ? State::kRefused : State::kConnecting, status.message());
+  if (absl::IsAlreadyExists(status) && counts_.connects->Get() != 0) superseded_.store(true, std::memory_order_release);
   ScheduleRetry(refused ? kRefusedRetryNs : retry_ns_, now);
   retry_ns_ = std::min(retry_ns_ * 2, options_.retry_max_ns);
 }
@@ -239,7 +242,9 @@ void Lane::Disconnect(std::string_view why, MonoNs now) {
   DropConnection(Ending::kClosed);
   if (state() != State::kStalled || attempt_ == Attempt::kNone) SetState(State::kConnecting, why);
   // A second connection on its way is now the first.
-  if (attempt_ == Attempt::kNone) ScheduleRetry(retry_ns_, now);
+  if (attempt_ != Attempt::kNone) return;
+  ScheduleRetry(retry_ns_, now);
+  retry_ns_ = std::min(retry_ns_ * 2, options_.retry_max_ns);
 }
 
 int Lane::ReadReplies(MonoNs now) {
@@ -252,8 +257,8 @@ int Lane::ReadReplies(MonoNs now) {
     const Transport::Result result = transport_->Read(space, &bytes);
     if (result == Transport::Result::kWouldBlock) break;
     if (result == Transport::Result::kClosed) {
-      const std::string why(transport_->error());
-      Disconnect(why.empty() ? "the server closed the connection" : why, now);
+      const absl::Status why = transport_->error();
+      Disconnect(why.ok() ? "the server closed the connection" : std::string(why.message()), now);
       return answered;
     }
     counts_.bytes_in->Add(bytes);
@@ -280,7 +285,6 @@ int Lane::ReadReplies(MonoNs now) {
       // It answers after all, before the other one did.
       connector_->Abandon();
       attempt_ = Attempt::kNone;
-      retry_ns_ = options_.retry_min_ns;
     }
     if (outbox_.commands() == 0) {
       pacer_.OnAnswered(now);
@@ -310,14 +314,9 @@ bool Lane::OnReply(const ServerReply& reply, MonoNs now) {
     Disconnect("the server answered something else than it was asked", now);
     return false;
   }
-  // A PING that comes through says nothing of writes, unless there are none.
-  const bool is_write = entry.kind == InFlight::Kind::kPrice || entry.kind == InFlight::Kind::kDocument;
-  if (is_write) back_off_ns_ = 0;
-  if ((is_write && state() == State::kBackingOff) ||
-      (state() == State::kStalled && (is_write || outbox_.commands() == 0))) {
-    noted_error_.clear();
-    SetState(UpState(), fenced_ ? "" : kUnfencedText);
-  }
+  // A PING that comes through says nothing of writes, unless there are none; a server that is full still deletes.
+  const bool is_set = reply.kind == ServerReply::Kind::kOk;
+  if (is_set || (outbox_.commands() == 0 && state() != State::kBackingOff)) OnProof();
   if (entry.kind == InFlight::Kind::kTime) {
     OnServerTime(entry, reply, now);
   } else if (entry.kind == InFlight::Kind::kReadBack) {
@@ -328,15 +327,30 @@ bool Lane::OnReply(const ServerReply& reply, MonoNs now) {
   return true;
 }
 
+void Lane::OnProof() {
+  back_off_ns_ = 0;
+  retry_ns_ = options_.retry_min_ns;
+  if (state() != UpState()) SetState(UpState(), fenced_ ? "" : kUnfencedText);
+}
+
+void Lane::NoteError(std::string_view text, MonoNs now) {
+  const std::string_view code = RedisErrorCode(text);
+  auto noted = noted_errors_.find(code);
+  const bool is_new = noted == noted_errors_.end() || now - noted->second > kErrorForgottenNs;
+  if (noted != noted_errors_.end()) {
+    noted->second = now;
+  } else if (noted_errors_.size() < kNotedErrorsMax) {
+    noted_errors_.emplace(code, now);
+  }
+  if (!is_new) return;
+  last_error_->Set(text);
+  Say(LogLevel::kWarn, absl::StrCat("Redis answered: ", text));
+}
+
 void Lane::OnErrorReply(const InFlight& entry, std::string_view text, MonoNs now) {
   counts_.errors->Add();
-  const std::string_view code = RedisErrorCode(text);
   const RedisErrorKind kind = ClassifyRedisError(text);
-  if (noted_error_ != code) {
-    noted_error_ = std::string(code);
-    last_error_->Set(text);
-    Say(LogLevel::kWarn, absl::StrCat("Redis answered: ", text));
-  }
+  NoteError(text, now);
   if (kind == RedisErrorKind::kPermanent) return Settle(entry, LaneCounts::End::kFailed, now);
   Lost(entry, false);
   if (kind == RedisErrorKind::kAuth) {
@@ -501,14 +515,16 @@ void Lane::WatchForStall(MonoNs now) {
 
 void Lane::SetState(State state, std::string_view error) {
   const bool changed = this->state() != state;
-  const bool new_error = !error.empty() && error != last_error_->Get();
-  if (!changed && !new_error) return;
+  if (!error.empty()) last_error_->Set(error);
   if (changed) {
+    errors_said_.clear();
     state_gauge_->Set(static_cast<int64_t>(state));
     state_text_->Set(LaneStateName(state));
     state_since_ns_->Set(core_.clock->ToUnix(core_.clock->Now()).value);
   }
-  if (!error.empty()) last_error_->Set(error);
+  // Of errors that take turns each is said once.
+  const bool is_new = !error.empty() && errors_said_.size() < kErrorsSaidMax && errors_said_.emplace(error).second;
+  if (!changed && !is_new) return;
   state_error_ = error;
   state_unsaid_ = true;
   SayState();

@@ -13,10 +13,13 @@
 // Threading: one runner. Counters, states and histograms are read by anyone through the counters file.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -71,7 +74,9 @@ class Lane final : public Agent {
   std::string_view name() const override { return name_; }
 
   const LaneCounts& counts() const { return counts_; }
-  // Any thread.
+  // Any thread. True when another bridge has taken this one's place: what it wrote is not known here, and this one must
+  // not write again.
+  bool superseded() const { return superseded_.load(std::memory_order_acquire); }
   State state() const { return static_cast<State>(state_gauge_->Get()); }
   std::string last_error() const { return last_error_->Get(); }
 
@@ -100,6 +105,9 @@ class Lane final : public Agent {
   // Settles the places at the head of the window that await no answer.
   void SettleUnsent(MonoNs now);
   bool OnReply(const ServerReply& reply, MonoNs now);
+  // The server has shown that it takes writes.
+  void OnProof();
+  void NoteError(std::string_view text, MonoNs now);
   void OnErrorReply(const InFlight& entry, std::string_view text, MonoNs now);
   void Settle(const InFlight& entry, LaneCounts::End end, MonoNs now);
   void Lost(const InFlight& entry, bool first_at_disconnect);
@@ -153,11 +161,13 @@ class Lane final : public Agent {
   int64_t retry_ns_;
   MonoNs resume_at_;  // transient errors: nothing is sent before
   int64_t back_off_ns_ = 0;
-  std::string noted_error_;  // code of the error last logged
-  MonoNs answered_at_;       // when the window last moved, or was empty
+  std::map<std::string, MonoNs, std::less<>> noted_errors_;  // when an error reply of that code last came
+  std::atomic<bool> superseded_{false};
+  MonoNs answered_at_;  // when the window last moved, or was empty
   MonoNs pinged_at_;
   MonoNs polled_at_;
   std::string state_error_;
+  std::set<std::string, std::less<>> errors_said_;  // since the state last changed
   bool state_unsaid_ = false;
   int64_t lines_left_ = kLogLinesAtOnce;
   MonoNs lines_counted_at_;

@@ -47,6 +47,11 @@ std::string TextOf(const ServerReply& reply) {
       return absl::StrCat("status ", Shown(reply.text));
     case ServerReply::Kind::kError:
       return absl::StrCat("error ", Shown(reply.text));
+    case ServerReply::Kind::kString:
+      return absl::StrCat("string ", Shown(reply.text));
+    case ServerReply::Kind::kNil:
+      return "nil";
+    case ServerReply::Kind::kPair:
     case ServerReply::Kind::kOther:
       return "other";
   }
@@ -62,6 +67,10 @@ std::string TextOf(const redisReply& reply) {
       return absl::StrCat("error ", Shown(text));
     case REDIS_REPLY_INTEGER:
       return absl::StrCat("integer ", reply.integer);
+    case REDIS_REPLY_STRING:
+      return absl::StrCat("string ", Shown(text));
+    case REDIS_REPLY_NIL:
+      return "nil";
     default:
       return "other";
   }
