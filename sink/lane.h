@@ -70,6 +70,8 @@ class Lane final : public Agent {
   std::string_view name() const override { return name_; }
 
   const LaneCounts& counts() const { return counts_; }
+  // Keys with records that have not ended yet. Only while no runner works.
+  uint64_t UnsettledKeys() const { return prices_.UnsettledKeys() + documents_.UnsettledKeys(); }
   // Any thread.
   State state() const { return static_cast<State>(state_gauge_->Get()); }
   std::string last_error() const { return last_error_->Get(); }
