@@ -228,8 +228,15 @@ absl::Status Bridge::AddFeed(const FeedConfig& feed, uint32_t runner) {
     options.rate = feed.rate;
     made = SynthFeed::Open(std::move(options), ingest, counters_.get());
   }
-  if (!made.ok())
-    return absl::Status(made.status().code(), absl::StrCat("feed.", feed.name, ": ", made.status().message()));
+  if (!made.ok()) {
+    const std::string prefix = absl::StrCat("feed.", feed.name, ": ");
+    const std::string_view message = made.status().message();
+    const bool no_folder = absl::IsNotFound(made.status()) && feed.type.starts_with("unix_");
+    return absl::Status(
+        made.status().code(),
+        absl::StrCat(message.starts_with(prefix) ? "" : prefix, message,
+                     no_folder ? absl::StrCat("; create it, or change feed.", feed.name, ".path") : ""));
+  }
   feeds_.push_back(*std::move(made));
   gates_.push_back(std::make_unique<Gate>(feeds_.back().get()));
   agents_[runner].push_back(gates_.back().get());
