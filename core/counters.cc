@@ -54,6 +54,41 @@ std::string_view Cut(std::string_view text, size_t bytes_max) {
   return text.substr(0, end);
 }
 
+bool IsSameFile(const struct stat& a, const struct stat& b) { return a.st_dev == b.st_dev && a.st_ino == b.st_ino; }
+
+// True if the file that is open is the one that has the path now.
+bool IsStillAt(int fd, const std::string& path) {
+  struct stat opened{};
+  struct stat there{};
+  return ::fstat(fd, &opened) == 0 && ::lstat(path.c_str(), &there) == 0 && IsSameFile(opened, there);
+}
+
+// Opens the file, or makes it. Not by O_CREAT alone: in a folder like /dev/shm some kernels refuse that for a file of
+// somebody else, even to root. Closed on exec: a lock that a child inherited would outlive the bridge. No links:
+// /dev/shm is everyone's. -1 with errno on failure.
+int OpenLock(const std::string& path) {
+  constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
+  while (true) {
+    int fd = ::open(path.c_str(), kFlags);
+    if (fd >= 0 || errno != ENOENT) return fd;
+    fd = ::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0640);
+    if (fd >= 0 || errno != EEXIST) return fd;
+  }
+}
+
+absl::Status LockProblem(const std::string& path) {
+  const int error = errno;
+  struct stat info{};
+  if (error == EACCES && ::lstat(path.c_str(), &info) == 0) {
+    return absl::PermissionDeniedError(absl::StrCat("cannot open ", path, ": it belongs to the user with uid ",
+                                                    info.st_uid,
+                                                    ", whose bridge of this instance runs or was killed; remove it if "
+                                                    "none runs, or set another [bridge] instance"));
+  }
+  errno = error;
+  return SystemError("cannot open", path);
+}
+
 // Of the process that holds the lock, as it wrote it there; "" where it has not yet.
 std::string HolderOf(int lock_fd) {
   char text[24];
@@ -122,20 +157,7 @@ absl::StatusOr<std::unique_ptr<CountersFile>> CountersFile::Create(const std::st
   int fd = -1;
   const std::string fresh = path + ".new";
   if (!path.empty()) {
-    const std::string lock = path + ".lock";
-    // Closed on exec: a lock that a child inherited would outlive the bridge. No links: /dev/shm is everyone's.
-    file->lock_fd_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-    if (file->lock_fd_ < 0) return SystemError("cannot open", lock);
-    if (::flock(file->lock_fd_, LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK) return SystemError("cannot lock", lock);
-      return absl::AlreadyExistsError(absl::StrCat("another bridge of this instance is running",
-                                                   HolderOf(file->lock_fd_), ": it holds ", lock,
-                                                   "; stop it, or set another [bridge] instance"));
-    }
-    const std::string pid = absl::StrCat(::getpid(), "\n");
-    if (::ftruncate(file->lock_fd_, 0) != 0 || ::pwrite(file->lock_fd_, pid.data(), pid.size(), 0) < 0) {
-      return SystemError("cannot write", lock);
-    }
+    if (absl::Status status = file->Lock(path + ".lock"); !status.ok()) return status;
     // Left by a bridge that was killed in between; the lock says that it is nobody's.
     ::unlink(fresh.c_str());
     fd = ::open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
@@ -180,6 +202,34 @@ absl::StatusOr<std::unique_ptr<CountersFile>> CountersFile::Create(const std::st
   return file;
 }
 
+absl::Status CountersFile::Lock(const std::string& path) {
+  int fd = -1;
+  while (true) {
+    fd = OpenLock(path);
+    if (fd < 0) return LockProblem(path);
+    const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+    const int error = errno;
+    // Its holder removes it while it holds it. Who opened it before that has a file that nobody will find any more, and
+    // a lock on it is worth nothing.
+    if (!IsStillAt(fd, path)) {
+      ::close(fd);
+      continue;
+    }
+    if (locked) break;
+    const std::string holder = HolderOf(fd);
+    ::close(fd);
+    errno = error;
+    if (error != EWOULDBLOCK) return SystemError("cannot lock", path);
+    return absl::AlreadyExistsError(absl::StrCat("another bridge of this instance is running", holder, ": it holds ",
+                                                 path, "; stop it, or set another [bridge] instance"));
+  }
+  lock_fd_ = fd;
+  lock_path_ = path;
+  const std::string pid = absl::StrCat(::getpid(), "\n");
+  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) < 0) return SystemError("cannot write", path);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<CountersFile>> CountersFile::OpenReadOnly(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe of that name would hold us up
   if (fd < 0) return SystemError("cannot open", path);
@@ -204,9 +254,14 @@ absl::StatusOr<std::unique_ptr<CountersFile>> CountersFile::OpenReadOnly(const s
 
 CountersFile::~CountersFile() {
   if (base_ != nullptr) ::munmap(base_, bytes_);
-  if (!path_.empty()) ::unlink(path_.c_str());
-  // The lock file stays: removing it would let two bridges hold locks on two files of the same name.
-  if (lock_fd_ >= 0) ::close(lock_fd_);
+  if (lock_fd_ < 0) return;
+  // If somebody removed the lock by hand, both files may be another bridge's by now.
+  if (IsStillAt(lock_fd_, lock_path_)) {
+    if (!path_.empty()) ::unlink(path_.c_str());
+    // Last, and while the lock is held: from here on another bridge may make both anew.
+    ::unlink(lock_path_.c_str());
+  }
+  ::close(lock_fd_);
 }
 
 void* CountersFile::Add(Kind kind, std::string_view name, size_t bytes, size_t alignment) {

@@ -69,7 +69,8 @@ class CountersFile {
 
   // Makes the file anew, mode 0640, and holds its lock (`<path>.lock`) while this lives: a second bridge with the same
   // path is refused (kAlreadyExists), and told which process has it. It appears under its name complete, in place of
-  // one that a dead bridge left. Removed by the destructor. An empty path is private memory.
+  // one that a dead bridge left. Both are removed by the destructor. An empty path is private memory.
+  // Errors: kPermissionDenied, with what to do, where the lock is of a user whose files are not for us.
   static absl::StatusOr<std::unique_ptr<CountersFile>> Create(const std::string& path);
   // Of another process, read-only: kNotFound if there is none, kFailedPrecondition if it is something else. Add… and
   // Beat are not for such a one.
@@ -102,11 +103,13 @@ class CountersFile {
   struct DirectoryEntry;
 
   CountersFile() = default;
+  absl::Status Lock(const std::string& path);
   void* Add(Kind kind, std::string_view name, size_t bytes, size_t alignment);
   Header* header() const;
   DirectoryEntry* directory() const;
 
   std::string path_;  // empty: nothing to remove
+  std::string lock_path_;
   int lock_fd_ = -1;
   char* base_ = nullptr;
   size_t bytes_ = 0;

@@ -113,7 +113,7 @@ void Ingest::OnDocument(const DocumentRecord& record) {
   counts_.records->Add();
   const KeyClass* key_class = FindClass(record.key_class);
   if (key_class == nullptr) return Reject(RejectReason::kUnknownClass, record.key_class);
-  const std::string_view excerpt = key_class->raw ? std::string_view() : record.value;
+  const std::string_view excerpt = key_class->raw || record.secret ? std::string_view() : record.value;
   for (const auto& [name, value] : record.fields) {
     const bool used = Uses(key_class->key, name) || (key_class->publish && Uses(*key_class->publish, name));
     if (used && !SymbolTable::IsValidName(value)) return Reject(RejectReason::kBadKeyField, excerpt);

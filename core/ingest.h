@@ -44,7 +44,8 @@ struct DocumentRecord {
   std::span<const KeyPattern::FieldValue> fields;  // every string member of the record, unescaped
   std::string_view value;                          // JSON text; of a raw class the string's unescaped content
   bool deleted = false;
-  int64_t ttl_ns = 0;  // 0: the class's
+  int64_t ttl_ns = 0;   // 0: the class's
+  bool secret = false;  // nothing of it may be logged, as of a raw class
 };
 
 class Ingest {

@@ -277,10 +277,34 @@ bool IsNumberChar(char c) { return (c >= '0' && c <= '9') || c == '-' || c == '+
 
 bool IsInteger(std::string_view number) { return number.find_first_of(".eE") == std::string_view::npos; }
 
-bool ContainsIgnoringCase(std::string_view text, std::string_view word) {
+// npos where it is not in it.
+size_t FindIgnoringCase(std::string_view text, std::string_view word) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
-  return std::search(text.begin(), text.end(), word.begin(), word.end(),
-                     [&](char a, char b) { return lower(a) == lower(b); }) != text.end();
+  const auto* const found = std::search(text.begin(), text.end(), word.begin(), word.end(),
+                                        [&](char a, char b) { return lower(a) == lower(b); });
+  return found == text.end() ? std::string_view::npos : static_cast<size_t>(found - text.begin());
+}
+
+// ---- What of a bad line is shown ----
+
+// More than this is cut from a log line anyway.
+constexpr size_t kExcerptBytesEnough = 128;
+// Longer words could be a token, or a part of one.
+constexpr size_t kShownWordBytesMax = 8;
+constexpr std::string_view kHidden = "...";
+constexpr size_t kClassNameBytesMax = 32;
+
+bool IsLetterOrDigit(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
+
+// What tokens are made of, in base64, base64url and hexadecimal, or in anything that is not ASCII.
+bool IsOfAWord(char c) {
+  return IsLetterOrDigit(c) || c == '+' || c == '/' || c == '=' || c == '_' || c == '-' || (c & 0x80) != 0;
+}
+
+// As the configuration names classes.
+bool IsPlainName(std::string_view text) {
+  return !text.empty() && text.size() <= kClassNameBytesMax &&
+         std::all_of(text.begin(), text.end(), [](char c) { return IsLetterOrDigit(c) || c == '_' || c == '-'; });
 }
 
 enum class Switch : uint8_t { kAbsent, kOn, kBad };
@@ -622,14 +646,20 @@ void NdjsonDecoder::HandOver(const Record& record, std::string_view line, uint64
 void NdjsonDecoder::HandOverDocument(const Record& record, std::string_view line, uint64_t offset) {
   const KeyClass* const key_class =
       record.has_class == Record::Text::kGiven ? ingest_->FindClass(record.key_class) : nullptr;
-  if (key_class == nullptr) return ingest_->OnReject(RejectReason::kUnknownClass, offset, {});
-  const std::string_view text = key_class->raw || NamesRawClass(line) ? std::string_view() : line;
+  if (key_class == nullptr) {
+    const bool plain =
+        record.has_class == Record::Text::kGiven && HidesNoRawClass(line) && IsPlainName(record.key_class);
+    return ingest_->OnReject(RejectReason::kUnknownClass, offset, plain ? record.key_class : Excerpt(line));
+  }
+  const bool secret = key_class->raw || !HidesNoRawClass(line);
+  const std::string_view text = secret ? std::string_view() : line;
   const auto reject = [&](RejectReason reason) { ingest_->OnReject(reason, offset, text); };
 
   if (record.deleted == Switch::kBad) return reject(RejectReason::kBadValue);
   DocumentRecord document;
   document.key_class = record.key_class;
   document.deleted = record.deleted == Switch::kOn;
+  document.secret = secret;
   if (!document.deleted) {
     if (!record.has_value) return reject(RejectReason::kMissingValue);
     if (key_class->raw && !record.value_is_string) return reject(RejectReason::kBadValue);
@@ -658,20 +688,42 @@ void NdjsonDecoder::HandOverDocument(const Record& record, std::string_view line
 }
 
 void NdjsonDecoder::Reject(RejectReason reason, std::string_view line, uint64_t offset) {
-  ingest_->OnReject(reason, offset, MayLog(line) ? line : std::string_view());
+  ingest_->OnReject(reason, offset, Excerpt(line));
 }
 
-// A line that could not be read as a document might yet be meant as one: of a raw class, misspelt, cut, or escaped.
-// So only lines are shown that begin like an object and hold nothing that a document has.
-bool NdjsonDecoder::MayLog(std::string_view line) const {
+// A line that could not be read as a document might yet be meant as one: of a raw class, misspelt, or torn. So an
+// object is shown as it is only where it holds nothing that a document has; else without its value, and, like what is
+// no object, without anything as long as a token. What could be the end of a torn string is not shown at all.
+std::string_view NdjsonDecoder::Excerpt(std::string_view line) {
   const auto first = std::find_if_not(line.begin(), line.end(), IsSpace);
-  return first != line.end() && *first == '{' && line.find('\\') == std::string_view::npos &&
-         !ContainsIgnoringCase(line, "class") && !ContainsIgnoringCase(line, "value") && !NamesRawClass(line);
+  if (first == line.end() || !HidesNoRawClass(line)) return {};
+  const size_t value = FindIgnoringCase(line, "value");
+  if (*first == '{' && value == std::string_view::npos && FindIgnoringCase(line, "class") == value) return line;
+  if (*first != '{' && *first != '[' && line.find('"') != std::string_view::npos) return {};
+  excerpt_.clear();
+  for (std::string_view rest = line.substr(0, value); !rest.empty() && excerpt_.size() < kExcerptBytesEnough;) {
+    const auto* const end = std::find_if_not(rest.begin(), rest.end(), IsOfAWord);
+    const std::string_view word = rest.substr(0, static_cast<size_t>(end - rest.begin()));
+    const bool shown = word.size() <= kShownWordBytesMax || FindMember(word) != Member::kUnknown ||
+                       ingest_->FindClass(word) != nullptr;
+    excerpt_.append(shown ? word : kHidden);
+    rest.remove_prefix(word.size());
+    if (rest.empty()) break;
+    excerpt_.push_back(rest.front());
+    rest.remove_prefix(1);
+  }
+  if (value != std::string_view::npos) excerpt_.append(kHidden);
+  return excerpt_;
+}
+
+// Neither a raw class's name is in it, nor an escape, in which one could hide.
+bool NdjsonDecoder::HidesNoRawClass(std::string_view line) const {
+  return line.find('\\') == std::string_view::npos && !NamesRawClass(line);
 }
 
 bool NdjsonDecoder::NamesRawClass(std::string_view line) const {
   return std::any_of(raw_classes_.begin(), raw_classes_.end(),
-                     [&](const std::string& name) { return ContainsIgnoringCase(line, name); });
+                     [&](const std::string& name) { return FindIgnoringCase(line, name) != std::string_view::npos; });
 }
 
 }  // namespace tickbridge

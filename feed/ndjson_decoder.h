@@ -12,7 +12,8 @@
 // read in one pass over the bytes; at the first byte that such a line would not have, that way gives up and the other
 // begins anew: simdjson checks the whole line, and the members are then read from the text.
 //
-// Secrets: a line is shown to the log only where it cannot hold a raw class's value.
+// Secrets: of a line that names a raw class, or has an escape, nothing is shown to the log; of others that might have
+// been meant as a document, or that cannot be read, nothing that could be a value.
 // Threading: one thread. Cost: no allocation for ticks and control records of up to 16 KiB.
 #pragma once
 
@@ -57,7 +58,9 @@ class NdjsonDecoder final : public LineDecoder {
   void HandOverDocument(const Record& record, std::string_view line, uint64_t offset);
   // Rejects with as much of the line as may be logged.
   void Reject(RejectReason reason, std::string_view line, uint64_t offset);
-  bool MayLog(std::string_view line) const;
+  // As much of a line as may be logged. Lives until the next one is asked for.
+  std::string_view Excerpt(std::string_view line);
+  bool HidesNoRawClass(std::string_view line) const;
   bool NamesRawClass(std::string_view line) const;
 
   Ingest* const ingest_;
@@ -65,6 +68,7 @@ class NdjsonDecoder final : public LineDecoder {
   std::vector<std::string> raw_classes_;
   std::unique_ptr<Json> json_;
   Tick tick_;
+  std::string excerpt_;
   // The key that came after each key in an earlier line: a producer keeps its order, so it is tried first.
   std::array<uint8_t, 32> successor_{};
 };

@@ -148,6 +148,10 @@ absl::Status BindUnix(int fd, int type, const std::string& path, unsigned mode) 
     ::unlink(path.c_str());
   }
   if (::bind(fd, address->get(), address->bytes) != 0) {
+    if (const size_t slash = path.rfind('/'); errno == ENOENT && slash != std::string::npos) {
+      return absl::NotFoundError(
+          absl::StrCat("cannot make the socket ", path, ": the folder ", path.substr(0, slash), " does not exist"));
+    }
     return absl::ErrnoToStatus(errno, absl::StrCat("cannot bind the socket ", path));
   }
   // The umask took modes away at bind. Before listen, nobody could connect yet.

@@ -191,4 +191,13 @@ void DocumentSink::Sweep(MonoNs now) {
   }
 }
 
+uint64_t DocumentSink::UnsettledKeys() const {
+  uint64_t count = 0;
+  core_.documents->ForEach(lane_, [&](DocumentId id, const Document& document) {
+    const uint64_t settled = Index(id) < states_.size() ? states_[Index(id)].settled : 0;
+    if (document.sequence > settled) ++count;
+  });
+  return count;
+}
+
 }  // namespace tickbridge

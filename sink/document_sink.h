@@ -34,6 +34,8 @@ class DocumentSink {
   void Resync(MonoNs now);
 
   bool Idle() const { return staged_ == staged_documents_.size() && held_.empty(); }
+  // Documents of the lane with versions that have not ended yet, also those never taken. Only while no runner works.
+  uint64_t UnsettledKeys() const;
 
  private:
   struct DocumentState {

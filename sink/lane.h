@@ -74,6 +74,8 @@ class Lane final : public Agent {
   std::string_view name() const override { return name_; }
 
   const LaneCounts& counts() const { return counts_; }
+  // Keys with records that have not ended yet. Only while no runner works.
+  uint64_t UnsettledKeys() const { return prices_.UnsettledKeys() + documents_.UnsettledKeys(); }
   // Any thread. True when another bridge has taken this one's place: what it wrote is not known here, and this one must
   // not write again.
   bool superseded() const { return superseded_.load(std::memory_order_acquire); }

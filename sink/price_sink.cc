@@ -321,4 +321,12 @@ void PriceSink::Resync(MonoNs now) noexcept {
   }
 }
 
+uint64_t PriceSink::UnsettledKeys() const noexcept {
+  uint64_t count = 0;
+  for (uint32_t index = options_.lane; index < core_.symbols->size(); index += options_.lanes) {
+    if (core_.table->Sequence(SymbolId{index}) > states_[index / options_.lanes].settled) ++count;
+  }
+  return count;
+}
+
 }  // namespace tickbridge

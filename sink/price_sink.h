@@ -53,6 +53,8 @@ class PriceSink {
 
   // True when nothing is taken and waiting in here.
   bool Idle() const noexcept { return staged_ == staged_end_ && held_.empty(); }
+  // Symbols of the lane with records that have not ended yet, also those never taken. Only while no runner works.
+  uint64_t UnsettledKeys() const noexcept;
 
  private:
   enum class ReadBack : uint8_t { kDone, kNotYet, kAsked, kPosted };

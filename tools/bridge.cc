@@ -39,6 +39,12 @@ std::string HistogramJson(const HistogramSummary& h) {
 
 std::string Micros(int64_t ns) { return absl::StrFormat("%.1f µs", static_cast<double>(ns) / 1000); }
 
+std::string Percentiles(const HistogramSummary& h) {
+  if (h.count == 0) return "none";
+  return absl::StrCat("p50 ", Micros(h.p50), ", p99 ", Micros(h.p99), ", p99.9 ", Micros(h.p999), ", max ",
+                      Micros(h.max), " (", h.count, ")");
+}
+
 }  // namespace
 
 uint64_t Summary::rejected_total() const {
@@ -74,11 +80,8 @@ std::string Summary::Text() const {
                         conflated, expired, failed, pending);
   absl::StrAppendFormat(&text, "redis        %d writes, %d acknowledged, %d resent, %d refreshed\n", writes, acks,
                         resent, refreshed);
-  absl::StrAppend(&text, "tick to ack  p50 ", Micros(tick_to_ack_ns.p50), ", p99 ", Micros(tick_to_ack_ns.p99),
-                  ", p99.9 ", Micros(tick_to_ack_ns.p999), ", max ", Micros(tick_to_ack_ns.max), " (",
-                  tick_to_ack_ns.count, ")\n");
-  absl::StrAppend(&text, "staleness    p50 ", Micros(staleness_ns.p50), ", p99 ", Micros(staleness_ns.p99), ", p99.9 ",
-                  Micros(staleness_ns.p999), ", max ", Micros(staleness_ns.max), "\n");
+  absl::StrAppend(&text, "tick to ack  ", Percentiles(tick_to_ack_ns), "\n");
+  absl::StrAppend(&text, "staleness    ", Percentiles(staleness_ns), "\n");
   return text;
 }
 
@@ -225,8 +228,15 @@ absl::Status Bridge::AddFeed(const FeedConfig& feed, uint32_t runner) {
     options.rate = feed.rate;
     made = SynthFeed::Open(std::move(options), ingest, counters_.get());
   }
-  if (!made.ok())
-    return absl::Status(made.status().code(), absl::StrCat("feed.", feed.name, ": ", made.status().message()));
+  if (!made.ok()) {
+    const std::string prefix = absl::StrCat("feed.", feed.name, ": ");
+    const std::string_view message = made.status().message();
+    const bool no_folder = absl::IsNotFound(made.status()) && feed.type.starts_with("unix_");
+    return absl::Status(
+        made.status().code(),
+        absl::StrCat(message.starts_with(prefix) ? "" : prefix, message,
+                     no_folder ? absl::StrCat("; create it, or change feed.", feed.name, ".path") : ""));
+  }
   feeds_.push_back(*std::move(made));
   gates_.push_back(std::make_unique<Gate>(feeds_.back().get()));
   agents_[runner].push_back(gates_.back().get());
@@ -300,6 +310,7 @@ bool Bridge::feeds_stopped() const {
 void Bridge::Stop() {
   for (const std::unique_ptr<Runner>& runner : runners_) runner->Stop();
   for (const std::unique_ptr<Runner>& runner : runners_) runner->Join();
+  stopped_ = true;
 }
 
 void Bridge::Maintain() {
@@ -338,6 +349,13 @@ Summary Bridge::Summarize() const {
   // While runners work the two sums are of slightly different moments; when the pipeline is quiet they are exact.
   const uint64_t ended = summary.written + summary.conflated + summary.expired + summary.failed;
   summary.pending = summary.accepted - std::min(ended, summary.accepted);
+  if (stopped_) {
+    uint64_t keys = 0;
+    for (const std::unique_ptr<Lane>& lane : lanes_) keys += lane->UnsettledKeys();
+    // Of what has not ended, each key's newest record is pending; nothing will come of those before it.
+    summary.conflated += summary.pending - std::min(keys, summary.pending);
+    summary.pending = std::min(keys, summary.pending);
+  }
   summary.symbols = symbols_->size();
   summary.documents = documents_->size();
   summary.elapsed_s = static_cast<double>(clock_->Now() - started_) / kNsPerSec;

@@ -27,7 +27,8 @@
 namespace tickbridge {
 
 // What a run came to. `records` = accepted + rejected + control; accepted = written + conflated + expired + failed +
-// pending. Exact whenever the pipeline is quiet.
+// pending. Exact whenever the pipeline is quiet. While it works, pending is all that has not ended yet; once it was
+// stopped, the newest record of each key that was not delivered, and what that superseded is conflated.
 struct Summary {
   uint64_t records = 0;
   uint64_t accepted = 0;
@@ -117,6 +118,7 @@ class Bridge {
   std::vector<Gauge*> cycle_max_;  // by runner
   MonoNs started_;
   MonoNs maintained_;
+  bool stopped_ = false;
 };
 
 }  // namespace tickbridge

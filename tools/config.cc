@@ -23,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "sink/redis_target.h"
 #include "tools/config_check.h"
 #include "tools/units.h"
@@ -306,7 +307,10 @@ std::string SetSocketMode(const Value& value, FeedConfig* into) {
 }
 
 std::string UrlProblem(const std::string& url) {
-  return url.empty() ? "" : std::string(ParseRedisUrl(url).status().message());
+  if (url.empty()) return "";
+  const absl::Status status = ParseRedisUrl(url).status();
+  // The key, or the option, is named beside it.
+  return std::string(absl::StripPrefix(status.message(), "Redis URL: "));
 }
 
 std::string SpeedProblem(const std::string& text) { return std::string(ParseSpeed(text).status().message()); }
@@ -632,7 +636,9 @@ void Loader::SetIn(const Keys<T>& keys, const std::string& prefix, const std::st
   }
   if (const std::string problem = found->set(value, into); !problem.empty()) {
     refused_.insert(full);
-    Report(at, absl::StrCat(full, ": ", problem));
+    // An option of its own says by its name what it sets.
+    const bool named = at.line == 0 && at.file.starts_with("--") && at.file != "--set";
+    Report(at, named ? problem : absl::StrCat(full, ": ", problem));
   } else {
     refused_.erase(full);
   }

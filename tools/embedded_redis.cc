@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -18,6 +19,7 @@
 #include <string_view>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -35,6 +37,8 @@ constexpr auto kStopWithin = std::chrono::seconds(5);
 constexpr auto kPollEvery = std::chrono::milliseconds(2);
 constexpr size_t kUnixPathBytesMax = sizeof(sockaddr_un::sun_path) - 1;
 constexpr std::string_view kSocketName = "/redis.sock";
+constexpr std::string_view kOwnerName = "/owner";
+constexpr std::string_view kFolderPattern = "tickbridge-redis-XXXXXX";
 
 std::string FindInPath(std::string_view program) {
   const char* const path = std::getenv("PATH");
@@ -47,12 +51,49 @@ std::string FindInPath(std::string_view program) {
   return "";
 }
 
-absl::StatusOr<std::string> MakeFolder() {
+// Where our folders go: TMPDIR, unless a socket's path in it would be too long.
+std::string FolderOfFolders() {
   const char* const given = std::getenv("TMPDIR");
-  std::string name = absl::StrCat(given == nullptr || *given == '\0' ? "/tmp" : given, "/tickbridge-redis-XXXXXX");
-  if (name.size() + kSocketName.size() > kUnixPathBytesMax) name = "/tmp/tickbridge-redis-XXXXXX";
+  const std::string folder = given == nullptr || *given == '\0' ? "/tmp" : given;
+  const size_t bytes = folder.size() + 1 + kFolderPattern.size() + kSocketName.size();
+  return bytes > kUnixPathBytesMax ? "/tmp" : folder;
+}
+
+// Makes a folder, and the file in it whose lock says that we live. The lock is held before the file has its name, so
+// that a folder with an unlocked one is always of somebody who is gone.
+absl::StatusOr<std::string> MakeFolder(int* owner_fd) {
+  std::string name = absl::StrCat(FolderOfFolders(), "/", kFolderPattern);
   if (::mkdtemp(name.data()) == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("cannot make a folder ", name));
+  const std::string owner = absl::StrCat(name, kOwnerName);
+  const std::string fresh = owner + ".new";
+  // Closed on exec: the server must not hold it.
+  *owner_fd = ::open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (*owner_fd < 0 || ::flock(*owner_fd, LOCK_EX | LOCK_NB) != 0 || ::rename(fresh.c_str(), owner.c_str()) != 0) {
+    absl::Status status = absl::ErrnoToStatus(errno, absl::StrCat("cannot make ", owner));
+    std::error_code ignored;
+    std::filesystem::remove_all(name, ignored);
+    return status;
+  }
   return name;
+}
+
+// Removes the folders of ours whose owner was killed. Whoever holds an owner's lock decides about its folder.
+void SweepFolders() {
+  const std::string_view prefix = kFolderPattern.substr(0, kFolderPattern.find('X'));
+  std::error_code ignored;
+  std::vector<std::string> found;
+  for (std::filesystem::directory_iterator at(FolderOfFolders(), ignored), end; at != end; at.increment(ignored)) {
+    const std::string name = at->path().filename();
+    if (name.size() == kFolderPattern.size() && name.starts_with(prefix)) found.push_back(at->path());
+  }
+  for (const std::string& folder : found) {
+    struct stat info{};
+    if (::lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != ::geteuid()) continue;
+    const int fd = ::open(absl::StrCat(folder, kOwnerName).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) continue;  // not ours, or just being made
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) std::filesystem::remove_all(folder, ignored);
+    ::close(fd);
+  }
 }
 
 std::string LastLine(const std::string& path) {
@@ -75,7 +116,8 @@ absl::StatusOr<std::unique_ptr<EmbeddedRedis>> EmbeddedRedis::Start() {
         "or name a server with --redis");
   }
   std::unique_ptr<EmbeddedRedis> redis(new EmbeddedRedis);
-  absl::StatusOr<std::string> folder = MakeFolder();
+  SweepFolders();
+  absl::StatusOr<std::string> folder = MakeFolder(&redis->owner_fd_);
   if (!folder.ok()) return folder.status();
   redis->folder_ = *std::move(folder);
   redis->unix_path_ = absl::StrCat(redis->folder_, kSocketName);
@@ -155,6 +197,7 @@ EmbeddedRedis::~EmbeddedRedis() {
   }
   std::error_code ignored;
   if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
+  if (owner_fd_ >= 0) ::close(owner_fd_);
 }
 
 RedisTarget EmbeddedRedis::target() const {

@@ -3,7 +3,7 @@
 // a port. It ends with this object, and is killed when the thread that started it ends in any other way.
 //
 // Threading: start it from the main thread, since the kernel's death signal follows the thread that forked, not the
-// process. A process that is killed leaves the folder (an empty database's log) behind.
+// process. A process that is killed leaves the folder behind; the next Start of the same user removes it.
 #pragma once
 
 #include <sys/types.h>
@@ -40,7 +40,8 @@ class EmbeddedRedis {
   std::string folder_;
   std::string unix_path_;
   std::string log_path_;
-  pid_t pid_ = -1;  // -1: none, or reaped
+  int owner_fd_ = -1;  // holds the lock that says that the folder is in use
+  pid_t pid_ = -1;     // -1: none, or reaped
 };
 
 }  // namespace tickbridge

@@ -36,7 +36,7 @@ int CommandGet(const GlobalOptions& global, const GetOptions& options) {
       global.json ? QuotesJson(*rows)
                   : absl::StrJoin(
                         QuoteLines(*rows, ToUnixMs(SystemClock().UnixNow()).value, ::isatty(STDOUT_FILENO) == 1), "\n");
-  if (!Print(text + "\n")) return kExitFailed;
+  if (!PrintOrExplain(text + "\n")) return kExitFailed;
   return std::all_of(rows->begin(), rows->end(), [](const QuoteRow& row) { return row.present; }) ? kExitOk
                                                                                                   : kExitFailed;
 }

@@ -81,6 +81,9 @@ class CommandLine {
       app_.parse(argc, argv);
     } catch (const CLI::ExtrasError&) {
       return SayUnknown();
+    } catch (const CLI::RequiredError& error) {
+      if (app_.get_subcommands().empty() && !app_.remaining().empty()) return SayUnknown();
+      return app_.exit(error) == 0 ? kExitOk : kExitUsage;
     } catch (const CLI::ParseError& error) {
       return app_.exit(error) == 0 ? kExitOk : kExitUsage;  // 0: --help and --version
     }
@@ -166,7 +169,7 @@ class CommandLine {
     });
   }
 
-  // Names the unknown option, without what follows it: that could be a secret.
+  // Names the unknown option or command, without what follows it: that could be a secret.
   int SayUnknown() {
     std::vector<std::string> known;
     std::string command;
@@ -182,7 +185,14 @@ class CommandLine {
     const auto option =
         std::find_if(extras.begin(), extras.end(), [](const std::string& text) { return text.starts_with('-'); });
     std::string message = "there is an argument too many";
-    if (option != extras.end()) {
+    if (command.empty() && !extras.empty() && option != extras.begin()) {
+      const std::string name = extras.front().substr(0, extras.front().find_first_of("=:@/"));
+      std::vector<std::string> commands;
+      for (const CLI::App* sub : app_.get_subcommands({})) commands.push_back(sub->get_name());
+      const std::string_view nearest = Nearest(name, commands);
+      message = "unknown command \"" + name + "\"";
+      if (!nearest.empty()) message += "; did you mean " + std::string(nearest) + "?";
+    } else if (option != extras.end()) {
       const std::string name = option->substr(0, option->find_first_of("=:@/"));
       const std::string_view nearest = Nearest(name, known);
       message = "unknown option " + name + (nearest.empty() ? "" : "; did you mean " + std::string(nearest) + "?");

@@ -13,8 +13,11 @@ constexpr int64_t kIntervalNs = kNsPerSec / 2;
 Progress::Progress(const Bridge* bridge)
     : bridge_(bridge), on_terminal_(::isatty(STDERR_FILENO) == 1), drawn_at_(SystemClock::ReadMonotonic()) {}
 
-Progress::~Progress() {
+Progress::~Progress() { Break(); }
+
+void Progress::Break() {
   if (drawn_) std::fputc('\n', stderr);
+  drawn_ = false;
 }
 
 void Progress::Update() {

@@ -16,6 +16,8 @@ class Progress {
 
   // Redraws the line if it is time to.
   void Update();
+  // Ends the line, so that another can be written.
+  void Break();
 
  private:
   const Bridge* const bridge_;

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // `tickbridge replay`: a recording through the same pipeline as live feeds, until its latest values are acknowledged.
+#include <cstdio>
 #include <limits>
 
+#include "absl/strings/str_cat.h"
 #include "tools/commands.h"
 #include "tools/log.h"
 #include "tools/session.h"
+#include "tools/units.h"
 
 namespace tickbridge {
 
 int CommandReplay(const GlobalOptions& global, const ReplayOptions& options) {
   if (options.format != "auto" && options.format != "ndjson") {
     return ExplainStart(absl::InvalidArgumentError("--format " + options.format + ": this version reads ndjson"));
+  }
+  if (const auto speed = ParseSpeed(options.speed); !speed.ok()) {
+    return ExplainStart(absl::InvalidArgumentError(absl::StrCat("--speed: ", speed.status().message())));
   }
   std::optional<Config> config = LoadConfigOrExplain(global);
   if (!config) return kExitUsage;
@@ -30,6 +36,7 @@ int CommandReplay(const GlobalOptions& global, const ReplayOptions& options) {
   std::optional<RedisPlace> redis = ResolveRedisOrExplain(*config);
   if (!redis) return kExitUsage;
   const Logging logging(config->log_level);
+  WarnOfTarget(redis->target);
   Bridge::Options setup;
   setup.config = *std::move(config);
   setup.target = redis->target;
@@ -39,19 +46,26 @@ int CommandReplay(const GlobalOptions& global, const ReplayOptions& options) {
   if (absl::Status status = (*bridge)->Start(); !status.ok()) return ExplainStart(status);
 
   absl::Status refused;
-  const bool interrupted = TurnUntil(bridge->get(), &signals, [&] {
+  bool interrupted = TurnUntil(bridge->get(), &signals, [&] {
     refused = (*bridge)->refused();
     return !refused.ok() || (*bridge)->feeds_done();
   });
   (*bridge)->StopFeeds();
-  if (refused.ok()) Drain(bridge->get(), std::numeric_limits<int64_t>::max(), options.timeout_ns);
+  if (refused.ok()) {
+    const DrainLimits limits{std::numeric_limits<int64_t>::max(), options.timeout_ns, interrupted};
+    if (Drain(bridge->get(), limits)) {
+      interrupted = true;
+    } else if (interrupted) {
+      std::fputs("tickbridge: interrupted: the rest of the recording was not read\n", stderr);
+    }
+  }
   (*bridge)->Stop();
   const Summary summary = (*bridge)->Summarize();
-  PrintSummary(summary, global.json);
+  const bool printed = PrintSummary(summary, global.json);
   if (!refused.ok()) return ExplainStart(refused);
   if (absl::Status read = (*bridge)->feed_status(); !interrupted && !read.ok()) return ExplainStart(read);
   const bool whole = summary.pending == 0 && summary.failed == 0 && summary.expired == 0 && !interrupted;
-  return whole ? kExitOk : kExitFailed;
+  return whole && printed ? kExitOk : kExitFailed;
 }
 
 }  // namespace tickbridge

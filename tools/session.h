@@ -18,7 +18,9 @@ inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
 
-// The configuration of the options. Nothing, with every error on stderr, if it is not valid.
+// The configuration of the options, or what is wrong with it.
+LoadResult LoadConfigOf(const GlobalOptions& options);
+// The same. Nothing, with every error on stderr, if it is not valid.
 std::optional<Config> LoadConfigOrExplain(const GlobalOptions& options);
 
 // The Redis of the configuration, started here if it is `embedded`. Nothing, with the error on stderr, if there is
@@ -33,14 +35,23 @@ std::optional<RedisPlace> ResolveRedisOrExplain(const Config& config);
 // The exit code for an error that kept a bridge from being made or started; says it on stderr.
 int ExplainStart(const absl::Status& status);
 
+// What an operator should know before the first value is sent, in the log.
+void WarnOfTarget(const RedisTarget& target);
+
 // Keeps the bridge going until `until` says so or a signal comes. True if a signal came.
 bool TurnUntil(Bridge* bridge, StopSignals* signals, const std::function<bool()>& until);
 
 // Waits until nothing is pending: at most `total_ns`, and at most `stuck_ns` without progress. Another signal ends the
-// wait.
-void Drain(Bridge* bridge, int64_t total_ns, int64_t stuck_ns);
+// wait. One that ends early says so, and why, in a line on stderr; so does one that `stopping` began, if it takes a
+// noticeable time. True if a signal ended it.
+struct DrainLimits {
+  int64_t total_ns = 0;
+  int64_t stuck_ns = 0;
+  bool stopping = false;  // a signal, and not the end of the input, is why
+};
+bool Drain(Bridge* bridge, const DrainLimits& limits);
 
-// The summary on stdout.
-void PrintSummary(const Summary& summary, bool json);
+// The summary on stdout. False, with the error on stderr, if that fails.
+bool PrintSummary(const Summary& summary, bool json);
 
 }  // namespace tickbridge

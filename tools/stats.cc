@@ -209,7 +209,7 @@ int CommandStats(const GlobalOptions& global) {
   const std::string text = global.json ? Json(config->instance, **file, life, entries) + "\n"
                                        : absl::StrCat("instance ", config->instance, ", process ", (*file)->pid(), ", ",
                                                       life.state, "\n", Text(entries));
-  if (!Print(text)) return kExitFailed;
+  if (!PrintOrExplain(text)) return kExitFailed;
   if (life.alive) return kExitOk;
   return ExplainStart(
       absl::UnavailableError(absl::StrCat("the bridge of instance \"", config->instance, "\" is ", life.state)));

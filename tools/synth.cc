@@ -22,6 +22,7 @@ constexpr size_t kWriteBytes = 256 << 10;
 }  // namespace
 
 int CommandSynth(const GlobalOptions& global, const SynthOptions& options) {
+  if (!LoadConfigOrExplain(global).has_value()) return kExitUsage;
   SynthMarket::Options market_options;
   market_options.symbols = options.symbols;
   market_options.seed = options.seed;
@@ -62,11 +63,11 @@ int CommandSynth(const GlobalOptions& global, const SynthOptions& options) {
   if (close(closing.release()) != 0) return failed();
   if (to_stdout) return kExitOk;
   const double seconds = static_cast<double>(market.elapsed_ns()) / 1e9;
-  return Print(global.json
-                   ? absl::StrCat("{\"path\":", JsonString(options.out), ",\"ticks\":", ticks, ",\"bytes\":", bytes,
-                                  ",\"symbols\":", options.symbols, ",\"seconds\":", seconds, "}\n")
-                   : absl::StrCat(options.out, ": ", ticks, " ticks of ", options.symbols, " symbols over ", seconds,
-                                  " s, ", bytes, " bytes\n"))
+  return PrintOrExplain(global.json ? absl::StrCat("{\"path\":", JsonString(options.out), ",\"ticks\":", ticks,
+                                                   ",\"bytes\":", bytes, ",\"symbols\":", options.symbols,
+                                                   ",\"seconds\":", seconds, "}\n")
+                                    : absl::StrCat(options.out, ": ", ticks, " ticks of ", options.symbols,
+                                                   " symbols over ", seconds, " s, ", bytes, " bytes\n"))
              ? kExitOk
              : kExitFailed;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <utility>
 
@@ -27,6 +28,8 @@ namespace {
 constexpr int64_t kScanEveryNs = 5 * kNsPerSec;
 // A hanging server holds up Ctrl-C no longer than this.
 constexpr int64_t kTimeoutNsMax = 2 * kNsPerSec;
+// As wide as the times below it.
+constexpr std::string_view kTimeHeader = "Time        ";
 
 struct Screen {
   size_t rows = 0;  // 0: no terminal
@@ -76,7 +79,8 @@ class Watch {
     const MonoNs end = begin + options_.for_ns;
     for (MonoNs next = begin;;) {
       absl::Status status = Round();
-      if (output_closed_) return kExitOk;
+      if (output_error_ == EPIPE) return kExitOk;  // whoever read it has had enough
+      if (output_error_ != 0) return ExplainStart(absl::ErrnoToStatus(output_error_, "cannot write to stdout"));
       if (IsFinal(status)) return ExplainStart(status);
       Tell(std::move(status));
       // The next beat of the interval that has not passed yet.
@@ -105,16 +109,22 @@ class Watch {
     answered_ = true;
     const int64_t now_unix_ms = ToUnixMs(SystemClock().UnixNow()).value;
     if (global_.json) {
-      output_closed_ = !Print(QuotesJson(*rows) + "\n");
+      Write(QuotesJson(*rows) + "\n");
     } else if (screen.rows > 0) {
       Draw(screen, QuoteLines(*rows, now_unix_ms, true), "");
     } else {
       std::string text;
-      for (const std::string& line : QuoteLines(*rows, now_unix_ms, false))
-        absl::StrAppend(&text, TimeOfDay(now_unix_ms), "  ", line, "\n");
-      output_closed_ = !Print(text);
+      for (const std::string& line : QuoteLines(*rows, now_unix_ms, !headed_)) {
+        absl::StrAppend(&text, headed_ ? TimeOfDay(now_unix_ms) : kTimeHeader, "  ", line, "\n");
+        headed_ = true;
+      }
+      Write(text);
     }
     return absl::OkStatus();
+  }
+
+  void Write(std::string_view text) {
+    if (!Print(text)) output_error_ = errno;
   }
 
   absl::StatusOr<std::vector<QuoteRow>> Fetch(const Screen& screen) {
@@ -141,13 +151,14 @@ class Watch {
 
   void Draw(const Screen& screen, const std::vector<std::string>& lines, std::string_view problem) {
     std::string foot = std::string(problem);
-    if (foot.empty() && symbols_.size() > RowsFor(screen)) {
-      foot = absl::StrCat("… and ", symbols_.size() - RowsFor(screen), " more");
-    } else if (foot.empty() && symbols_.empty()) {
-      foot = absl::StrCat("no keys of the form ", price_.key.text());
-    } else if (!foot.empty()) {
-      foot += "; trying again";
+    if (!foot.empty()) {
+      foot += "; trying again; ";
+    } else if (symbols_.size() > RowsFor(screen)) {
+      foot = absl::StrCat("… and ", symbols_.size() - RowsFor(screen), " more; ");
+    } else if (symbols_.empty()) {
+      foot = absl::StrCat("no keys of the form ", price_.key.text(), "; ");
     }
+    foot += "Ctrl-C ends";
     // From the top; each line clears what it covers, so that nothing flickers. A problem leaves the last quotes
     // standing.
     std::string text = drawn_ ? "\x1b[H" : "\x1b[H\x1b[2J";
@@ -155,7 +166,7 @@ class Watch {
     if (!problem.empty()) absl::StrAppend(&text, "\x1b[", screen.rows, ";1H");
     for (const std::string& line : lines) absl::StrAppend(&text, CutTo(line, screen.columns), "\x1b[K\r\n");
     absl::StrAppend(&text, CutTo(foot, screen.columns), "\x1b[K", problem.empty() ? "\x1b[J" : "");
-    output_closed_ = !Print(text);
+    Write(text);
   }
 
   // Says it once when Redis goes away, and once when it is back. On a terminal the foot of the table says it.
@@ -187,7 +198,8 @@ class Watch {
   absl::Status last_;
   bool answered_ = false;
   bool drawn_ = false;
-  bool output_closed_ = false;
+  bool headed_ = false;   // the lines have their header
+  int output_error_ = 0;  // errno
 };
 
 }  // namespace

@@ -7,11 +7,14 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -20,6 +23,7 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <new>
 #include <random>
 #include <string>
 #include <string_view>
@@ -110,8 +114,96 @@ TEST_F(CountersFileTest, IsForOwnerAndGroupWhateverTheUmaskAndGoneAtTheEnd) {
   ASSERT_EQ(::stat(path_.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0640U);
   EXPECT_FALSE(std::filesystem::exists(path_ + ".new"));
+  EXPECT_TRUE(std::filesystem::exists(path_ + ".lock"));
   file.reset();
-  EXPECT_FALSE(std::filesystem::exists(path_));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(CountersFileTest, LeavesNoLockWhereItCouldNotBeMade) {
+  std::filesystem::create_directory(path_);  // nothing can be renamed to it
+  EXPECT_FALSE(CountersFile::Create(path_).ok());
+  std::filesystem::remove(path_);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(CountersFileTest, LeavesTheFilesOfAnotherThatTookItsPlace) {
+  auto first = Create();
+  std::filesystem::remove(path_ + ".lock");  // by hand, although a bridge runs
+  const auto second = Create();
+  ASSERT_NE(second, nullptr);
+  first.reset();
+  EXPECT_TRUE(std::filesystem::exists(path_));
+  EXPECT_EQ(CountersFile::Create(path_).status().code(), absl::StatusCode::kAlreadyExists);
+}
+
+TEST_F(CountersFileTest, SaysWhoseTheLockIsThatMayNotBeOpened) {
+  const std::string lock = path_ + ".lock";
+  std::ofstream(lock) << "1";
+  ::chmod(lock.c_str(), 0);
+  ::chmod(folder_.c_str(), 01777);
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    constexpr uid_t kNobody = 65'534;
+    if (::geteuid() == 0 && ::setuid(kNobody) != 0) ::_exit(1);  // root may open anything
+    const std::string said(CountersFile::Create(path_).status().message());
+    ::_exit(::write(ends[1], said.data(), said.size()) > 0 ? 0 : 1);
+  }
+  ::close(ends[1]);
+  std::string said(4096, '\0');
+  said.resize(static_cast<size_t>(std::max<ssize_t>(::read(ends[0], said.data(), said.size()), 0)));
+  ::close(ends[0]);
+  ::waitpid(child, nullptr, 0);
+  for (const std::string& part : {lock, "uid " + std::to_string(::geteuid()), std::string("remove it"),
+                                  std::string("another [bridge] instance")}) {
+    EXPECT_NE(said.find(part), std::string::npos) << part << "\n" << said;
+  }
+}
+
+// Goal: at most one at a time holds an instance, although each removes the lock's file at its end.
+// Method: processes of two threads each make and drop the same path as fast as they can, and count who is inside in
+// memory that they share. Without the second look at the path, two are inside within a few rounds.
+TEST_F(CountersFileTest, IsHeldByOneAtATimeHoweverManyComeAndGo) {
+  struct Shared {
+    std::atomic<int> inside{0};
+    std::atomic<int> held{0};
+    std::atomic<int> broken{0};
+  };
+  void* const memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  auto* const shared = new (memory) Shared;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(1'500);
+  const auto turn = [&] {
+    while (std::chrono::steady_clock::now() < deadline) {
+      auto file = CountersFile::Create(path_);
+      if (!file.ok()) {
+        if (!absl::IsAlreadyExists(file.status())) shared->broken.fetch_add(1);
+        continue;
+      }
+      if (shared->inside.fetch_add(1) != 0) shared->broken.fetch_add(1);
+      shared->held.fetch_add(1);
+      shared->inside.fetch_sub(1);
+    }
+  };
+  std::vector<pid_t> children;
+  for (int i = 0; i < 4; ++i) {
+    children.push_back(::fork());
+    if (children.back() != 0) continue;
+    std::thread other(turn);
+    turn();
+    other.join();
+    ::_exit(0);
+  }
+  for (const pid_t child : children) {
+    int status = -1;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+  EXPECT_EQ(shared->broken.load(), 0);
+  EXPECT_GT(shared->held.load(), 10);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+  ::munmap(memory, sizeof(Shared));
 }
 
 TEST_F(CountersFileTest, RefusesASecondBridgeAndNamesTheFirst) {

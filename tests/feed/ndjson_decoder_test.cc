@@ -422,6 +422,19 @@ TEST_P(NdjsonDecoderBothWays, LogsNothingOfARawValue) {
       R"({"class":"token","class":"positions","account":"","value":1,"x":"S"})",
       R"(S","ttl":5})",
       R"(S)",
+      R"(S.S.S)",
+      R"(a S b)",
+      R"([{"class":"tokne","account":"a","value":"S"}])",
+      R"([{"clas":"tokne","account":"a","vlue":"S"}])",
+      R"({"clas":"token","account":"a","vlue":"hunter2-S"})",
+      R"({"class":"token","account":"a","value":"S)"
+      "\x01",
+      R"({"class":"tok\u0065n","account":"a","value":"S")",
+      R"({"class":"tok\u0065n","value":"S","class":"positions","account":""})",
+      R"({"class":"\u0054oken","account":"a","x":"S","value":"S"})",
+      R"({"class":"TOKEN","account":"a","x":"S"})",
+      R"("value":"S"})",
+      R"(:"S"})",
       "{\"class\":\"token\",\"account\":\"\xff\",\"value\":\"S\"}",
   };
   for (const std::string& line : lines) {
@@ -447,6 +460,29 @@ TEST_P(NdjsonDecoderBothWays, LogsAnExcerptOfAnOrdinaryBadLine) {
   EXPECT_NE(log.lines[0].find("MNQZ5"), std::string::npos);
   EXPECT_NE(log.lines[1].find("offset 888"), std::string::npos);
   EXPECT_NE(log.lines[2].find("positions"), std::string::npos);
+}
+
+TEST_P(NdjsonDecoderBothWays, LogsWhatItMayOfALineThatIsNoRecord) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"garbage", "\"garbage\""},
+      {"MNQZ5,21000.25,21000.5", "\"MNQZ5,21000.25,21000.5\""},
+      {"GET / HTTP/1.1", "\"GET / HTTP/1.1\""},
+      {"a deadbeef0 b", "\"a ... b\""},
+      {R"([{"symbol":"A","Timestamp":1}])", R"([{\"symbol\":\"A\",\"Timestamp\":1}])"},
+      {R"({"class":"tokne","account":"a","value":"hunter2"})", "(unknown_class) at offset 1: \"tokne\""},
+      {R"({"class":"my-own_class2","account":"a","value":1})", "\"my-own_class2\""},
+      {R"({"class":7,"account":"a","value":1})", R"("{\"class\":7,\"account\":\"a\",\"...")"},
+      {R"({"class":"positions","account":"A1","value":[1,2)", R"("{\"class\":\"positions\",\"account\":\"A1\",\"...")"},
+      {"hunter2\"}", "(malformed) at offset 1"},
+  };
+  for (const auto& [line, shown] : cases) {
+    const LogCapture log;
+    Bench bench(GetParam());
+    bench.Feed(line);
+    ASSERT_EQ(log.lines.size(), 1U) << line;
+    EXPECT_NE(log.All().find(shown), std::string::npos) << shown << "\n" << log.All();
+    EXPECT_EQ(log.All().find("hunter2"), std::string::npos) << log.All();
+  }
 }
 
 // ---- The two ways against each other ----

@@ -5,6 +5,8 @@ import os
 import random
 import signal
 import socket
+import subprocess
+import tempfile
 import time
 import unittest
 
@@ -220,6 +222,146 @@ class Running(unittest.TestCase):
         self.assertEqual(second.process.returncode, 1)
         self.assertIn("another bridge", second.errors())
         self.stop(bridge)
+
+    def test_it_says_at_its_start_and_end_what_it_is(self):
+        bridge = self.stream_bridge()
+        harness.wait_until(lambda: "sink.0: up" in bridge.errors(), "it is up")
+        self.stop(bridge)
+        log = bridge.errors()
+        for part in (f"instance {self.instance} starts", self.redis.url, f"feed.local: unix_stream, {self.feed}",
+                     "runner.main: not pinned", f"instance {self.instance} stopped"):
+            self.assertIn(part, log)
+        self.assertFalse(os.path.exists(f"/dev/shm/tickbridge-{self.instance}.counters.lock"))
+
+    def test_a_folder_that_is_missing_is_named(self):
+        missing = os.path.join(self.redis.folder, "missing")
+        bridge = self.bridge(f'[feed.local]\ntype = "unix_stream"\npath = "{missing}/feed.sock"\n')
+        self.assertEqual(bridge.process.wait(harness.DEADLINE_S), 1)
+        self.assertIn(f"the folder {missing} does not exist; create it, or change feed.local.path", bridge.errors())
+        self.assertEqual(bridge.errors().count("tickbridge: feed.local: "), 1)
+        self.assertNotIn("feed.local: feed.local", bridge.errors())
+        self.assertFalse(os.path.exists(f"/dev/shm/tickbridge-{self.instance}.counters.lock"))
+
+    def test_a_stop_that_cannot_deliver_says_so_and_counts_keys(self):
+        bridge = self.stream_bridge()
+        self.redis.kill()
+        with connect(self.feed) as s:
+            s.sendall(b"".join(b'{"symbol":"S%d","Last":%d}\n' % (i % 10, i) for i in range(1000)))
+            s.sendall(b'{"class":"positions","account":"A","value":1}\n{"class":"positions","account":"A","value":2}\n')
+            harness.wait_until(lambda: (self.stats() or {}).get("feed", {}).get("local", {}).get("records") == 1002,
+                               "taken")
+        bridge.process.terminate()
+        harness.wait_until(lambda: "a second signal ends at once" in bridge.errors(), "it says that it stops")
+        summary = self.stop(bridge, 1)
+        self.assertIn("tickbridge: interrupted; 1002 records pending; sink.0: ", bridge.errors())
+        self.assertEqual(summary["pending"], 11)
+        self.assertEqual(summary["conflated"], 991)
+
+
+class Commands(unittest.TestCase):
+    """What needs no running bridge."""
+
+    def expect(self, code, message, *arguments, **options):
+        result = harness.run(*arguments, **options)
+        said = result.stderr.decode()
+        self.assertEqual(result.returncode, code, said)
+        self.assertIn(message, said)
+        return result
+
+    def test_a_speed_is_checked_before_anything_is_started(self):
+        for speed in ("fast", "0x", ""):
+            result = self.expect(2, f'--speed: "{speed}" is not a speed', "replay", "-", "--speed", speed, "--redis",
+                                 "embedded", "--set", "log.level=debug")
+            self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+
+    def test_an_unknown_command_is_named(self):
+        self.expect(2, 'unknown command "frob"\n', "frob")
+        self.expect(2, 'unknown command "rplay"; did you mean replay?', "rplay", "x")
+        self.assertNotIn("s3cret", self.expect(2, "unknown command", "redis://u:s3cret@h").stderr.decode())
+
+    def test_every_command_checks_the_options_of_all(self):
+        commands = (("get", "A"), ("watch", "A"), ("stats",), ("synth", "--count", "1"), ("run",), ("replay", "-"))
+        for command in commands:
+            self.expect(2, "/nope: cannot be read", *command, "--config", "/nope")
+            result = self.expect(2, "--redis: a password in the URL is refused", *command, "--redis", "redis://:pw@x")
+            self.assertEqual(result.stdout, b"")
+            self.expect(2, "--redis: it must begin with redis://", *command, "--redis", "http://h")
+
+    def test_a_failed_write_to_stdout_is_a_failure(self):
+        with open("/dev/full", "wb") as full:
+            for command in (("replay", "-", "--redis", "embedded"), ("run", "--check-config"),
+                            ("run", "--redis", "embedded", "--set", "feed.x.type=synth", "--for", "50ms",
+                             "--set", f"bridge.instance=full-{os.getpid()}"),
+                            ("synth", "--count", "1")):
+                result = subprocess.run([harness.TICKBRIDGE, *command], stdin=subprocess.DEVNULL, stdout=full,
+                                        stderr=subprocess.PIPE, timeout=harness.DEADLINE_S)
+                self.assertEqual(result.returncode, 1, command)
+                self.assertIn(b"cannot write to stdout", result.stderr, command)
+
+    def test_commands_that_ask_redis_fail_where_stdout_does(self):
+        redis = harness.Redis()
+        self.addCleanup(redis.close)
+        redis.client.set("price:A:latest", b'{"Last":1.0}')
+        for command in (("get", "A"), ("watch", "A", "--for", "1s")):
+            with open("/dev/full", "wb") as full:
+                result = subprocess.run([harness.TICKBRIDGE, *command, "--redis", redis.url], stdout=full,
+                                        stderr=subprocess.PIPE, timeout=harness.DEADLINE_S)
+            self.assertEqual(result.returncode, 1, command)
+            self.assertIn(b"cannot write to stdout", result.stderr, command)
+
+    def test_watch_has_one_header_off_a_terminal(self):
+        redis = harness.Redis()
+        self.addCleanup(redis.close)
+        redis.client.set("price:A:latest", b'{"Last":1.0}')
+        out = harness.run("watch", "A", "--for", "500ms", "--interval", "100ms", "--redis", redis.url).stdout.decode()
+        lines = out.splitlines()
+        self.assertGreater(len(lines), 2)
+        self.assertEqual(lines[0].split()[:3], ["Time", "Symbol", "Last"])
+        self.assertEqual(out.count("Symbol"), 1)
+        self.assertEqual(lines[0].index("Symbol"), lines[1].index("A "))
+
+    def test_check_config_as_json(self):
+        result = harness.run("run", "--check-config", "--json", "--config",
+                             str(harness.ROOT / "config/tickbridge.toml"))
+        self.assertEqual(result.returncode, 0)
+        self.assertEqual(json.loads(result.stdout),
+                         {"ok": True, "instance": "main", "feeds": 1, "runners": 1, "classes": 7})
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as f:
+            f.write('[bridge]\ninstance = "a/b"\n[redis]\nshare = 7\n')
+            f.flush()
+            result = harness.run("run", "--check-config", "--json", "--config", f.name)
+        self.assertEqual(result.returncode, 2)
+        said = json.loads(result.stdout)
+        self.assertFalse(said["ok"])
+        self.assertEqual([(e["file"], e["line"]) for e in said["errors"]], [(f.name, 2), (f.name, 4)])
+        self.assertIn("redis.share", said["errors"][1]["message"])
+        result = harness.run("run", "--check-config", "--json", "--set", "redis.password_file=/nope")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("/nope", json.loads(result.stdout)["errors"][0]["message"])
+
+    def test_a_replay_that_gives_up_says_so_and_counts_keys(self):
+        ticks = harness.run("synth", "--symbols", "100", "--count", "100000").stdout
+        result = self.expect(1, "gave up: no progress for 300ms; 100000 records pending; sink.0: cannot connect",
+                             "replay", "-", "--redis", "unix:///nope.sock", "--timeout", "300ms", "--json", input=ticks)
+        summary = json.loads(result.stdout)
+        harness.check_sums(self, summary)
+        self.assertEqual((summary["pending"], summary["conflated"]), (100, 99900))
+
+    def test_an_interrupted_replay_says_so(self):
+        redis = harness.Redis()
+        self.addCleanup(redis.close)
+        process = subprocess.Popen([harness.TICKBRIDGE, "replay", "-", "--redis", redis.url, "--json"],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdin.write(b'{"symbol":"A","Last":1}\n')
+        process.stdin.flush()
+        harness.wait_until(lambda: redis.client.get("price:A:latest"), "the key")
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=harness.DEADLINE_S)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn(b"interrupted", said)
+        summary = json.loads(out)
+        harness.check_sums(self, summary)
+        self.assertEqual(summary["written"], 1)
 
 
 if __name__ == "__main__":

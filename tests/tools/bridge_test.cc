@@ -7,8 +7,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "sink/quote_encoder.h"
@@ -109,6 +114,50 @@ TEST(BridgeTest, RunsFeedsLanesAndReadersOnThreadsOfTheirOwn) {
               std::string(text.data(), static_cast<size_t>(end - text.data())))
         << symbol;
   }
+}
+
+// Goal: what was not delivered is told apart exactly: a key's newest record is pending, what it superseded conflated.
+// Method: two lanes without a server, quotes and documents from a file, some of whose keys no lane ever takes.
+TEST(BridgeTest, CountsKeysAsPendingOnceItWasStopped) {
+  char folder[] = "/tmp/tickbridge-bridge-XXXXXX";
+  ASSERT_NE(::mkdtemp(folder), nullptr);
+  const std::string path = std::string(folder) + "/ticks.ndjson";
+  {
+    std::ofstream out(path);
+    for (int i = 0; i < 1000; ++i) out << R"({"symbol":"S)" << i % 37 << R"(","Last":)" << i << "}\n";
+    for (int i = 0; i < 50; ++i)
+      out << R"({"class":"positions","account":"A)" << i % 7 << R"(","value":)" << i << "}\n";
+    out << R"({"symbol":"ONLY_RESET","reset":true})" << "\n";
+  }
+  Config config;
+  config.redis.lanes = 2;
+  FeedConfig feed;
+  feed.name = "recording";
+  feed.type = "file";
+  feed.path = path;
+  config.feeds = {feed};
+  RunnerConfig runner;
+  runner.name = "main";
+  runner.agents = {"feed.recording", "sink"};
+  config.runners = {runner};
+  Bridge::Options options;
+  options.config = config;
+  options.replay = true;
+  options.target.kind = RedisTarget::Kind::kUnix;
+  options.target.unix_path = std::string(folder) + "/none.sock";
+  auto bridge = Bridge::Create(std::move(options));
+  ASSERT_TRUE(bridge.ok()) << bridge.status();
+  ASSERT_TRUE((*bridge)->Start().ok());
+  EXPECT_TRUE(WaitFor([&] { return (*bridge)->feeds_done(); }, std::chrono::seconds(60)));
+  EXPECT_EQ((*bridge)->Summarize().pending, 1050u) << "while it works, all that has not ended";
+  (*bridge)->Stop();
+  const Summary summary = (*bridge)->Summarize();
+  EXPECT_EQ(summary.accepted, 1050u);
+  EXPECT_EQ(summary.control, 1u);
+  EXPECT_EQ(summary.pending, 37u + 7u);
+  EXPECT_EQ(summary.conflated, 1050u - 37u - 7u);
+  EXPECT_NE(summary.Text().find("tick to ack  none\n"), std::string::npos) << summary.Text();
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -117,7 +117,43 @@ TEST(EmbeddedRedis, DiesWithAProcessThatIsKilled) {
   ::kill(parent, SIGKILL);
   ASSERT_EQ(::waitpid(parent, nullptr, 0), parent);
   EXPECT_TRUE(Within(std::chrono::seconds(10), [&] { return Ended(child); }));
-  std::filesystem::remove_all(std::filesystem::path(path).parent_path());
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  EXPECT_TRUE(std::filesystem::exists(folder));
+  EXPECT_TRUE(EmbeddedRedis::Start().ok());
+  EXPECT_FALSE(std::filesystem::exists(folder)) << "the next start sweeps it";
+}
+
+TEST(EmbeddedRedis, SweepsOnlyFoldersOfItsOwnDead) {
+  char tmp[] = "/tmp/tb-sweep-XXXXXX";
+  ASSERT_NE(::mkdtemp(tmp), nullptr);
+  const std::filesystem::path root = tmp;
+  {
+    const ScopedEnv tmpdir("TMPDIR", tmp);
+    auto living = EmbeddedRedis::Start();
+    ASSERT_TRUE(living.ok()) << living.status();
+    for (const char* name : {"tickbridge-redis-abcdef", "tickbridge-redis-abcdefg", "tickbridge-redis-noownr",
+                             "tickbridge-redix-abcdef"}) {
+      std::filesystem::create_directory(root / name);
+    }
+    for (const char* name : {"tickbridge-redis-abcdef", "tickbridge-redis-abcdefg", "tickbridge-redix-abcdef"}) {
+      std::ofstream(root / name / "owner") << "";
+    }
+    // A link to a folder is not a folder.
+    std::filesystem::create_directory(root / "elsewhere");
+    std::ofstream(root / "elsewhere" / "owner") << "";
+    std::filesystem::create_directory_symlink(root / "elsewhere", root / "tickbridge-redis-linked");
+
+    auto next = EmbeddedRedis::Start();
+    ASSERT_TRUE(next.ok()) << next.status();
+    EXPECT_FALSE(std::filesystem::exists(root / "tickbridge-redis-abcdef"));
+    for (const char* name : {"tickbridge-redis-abcdefg", "tickbridge-redis-noownr", "tickbridge-redix-abcdef",
+                             "elsewhere/owner", "tickbridge-redis-linked"}) {
+      EXPECT_TRUE(std::filesystem::exists(root / name)) << name;
+    }
+    EXPECT_TRUE(std::filesystem::exists((*living)->unix_path()));
+    EXPECT_TRUE(RedisClient::Connect((*living)->target(), 5'000'000'000).ok());
+  }
+  std::filesystem::remove_all(root);
 }
 
 TEST(EmbeddedRedis, NamesThePackageWhereTheProgramIsMissing) {

@@ -24,10 +24,7 @@ class StatsTest : public testing::Test {
     ASSERT_TRUE(file.ok()) << file.status();
     file_ = *std::move(file);
   }
-  void TearDown() override {
-    file_.reset();
-    ::unlink((CountersPath(instance_) + ".lock").c_str());
-  }
+  void TearDown() override { file_.reset(); }
 
   int Run(bool json, std::string* out) {
     GlobalOptions global;
