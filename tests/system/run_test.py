@@ -318,7 +318,9 @@ class Commands(unittest.TestCase):
         self.assertGreater(len(lines), 2)
         self.assertEqual(lines[0].split()[:3], ["Time", "Symbol", "Last"])
         self.assertEqual(out.count("Symbol"), 1)
-        self.assertEqual(lines[0].index("Symbol"), lines[1].index("A "))
+        for line in lines[1:]:
+            self.assertEqual(lines[0].index("Symbol"), line.index("A "))
+            self.assertEqual(lines[0].index("Last"), line.index(" 1.0"))
 
     def test_check_config_as_json(self):
         result = harness.run("run", "--check-config", "--json", "--config",
