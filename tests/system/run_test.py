@@ -349,6 +349,11 @@ class Commands(unittest.TestCase):
         harness.check_sums(self, summary)
         self.assertEqual((summary["pending"], summary["conflated"]), (100, 99900))
 
+    def test_an_unverified_server_is_warned_of(self):
+        command = ("replay", "-", "--redis", "rediss://127.0.0.1:1", "--timeout", "10ms")
+        self.expect(0, 'redis.tls_verify is "none"', *command, "--set", "redis.tls_verify=none", input=b"")
+        self.assertNotIn(b"tls_verify", harness.run(*command, input=b"").stderr)
+
     def test_an_interrupted_replay_says_so(self):
         redis = harness.Redis()
         self.addCleanup(redis.close)
