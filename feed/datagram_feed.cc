@@ -22,8 +22,7 @@ absl::StatusOr<std::unique_ptr<DatagramFeed>> DatagramFeed::Open(Options options
 
 DatagramFeed::DatagramFeed(Options options, Ingest* ingest, CountersFile* counters,
                            std::unique_ptr<DatagramDecoder> decoder, std::unique_ptr<DatagramSocket> socket)
-    : Feed(options.name, options.liveness_timeout_ns,
-           counters->AddGauge(absl::StrCat("feed.", options.name, ".connections"))),
+    : Feed(options.name, options.liveness_timeout_ns, counters->AddGauge(absl::StrCat("feed.", options.name, ".open"))),
       options_(std::move(options)),
       ingest_(ingest),
       decoder_(std::move(decoder)),

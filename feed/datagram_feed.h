@@ -3,7 +3,7 @@
 //
 // A datagram is whole or it is nothing: one that was cut is a `truncated` record, and none of it is decoded.
 // The socket is one source, from its first datagram on, alive while it was heard of within the liveness time-out.
-// Counters: `feed.<name>.kernel_drops`, `feed.<name>.datagrams`, and the gauge `feed.<name>.connections`.
+// Counters: `feed.<name>.kernel_drops`, `feed.<name>.datagrams`, and the gauge `feed.<name>.open`.
 #pragma once
 
 #include <cstdint>

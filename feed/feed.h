@@ -34,13 +34,13 @@ class Feed : public Agent {
   uint32_t open_sources() const noexcept { return open_sources_.load(std::memory_order_relaxed); }
 
  protected:
-  // `liveness_ns` 0: alive while a source is open. `connections`: a gauge that follows the number of open sources; may
+  // `liveness_ns` 0: alive while a source is open. `sources`: a gauge that follows the number of open sources; may
   // be null.
-  Feed(std::string feed_name, int64_t liveness_ns, Gauge* connections)
+  Feed(std::string feed_name, int64_t liveness_ns, Gauge* sources)
       : feed_name_(std::move(feed_name)),
         agent_name_(absl::StrCat("feed.", feed_name_)),
         liveness_ns_(liveness_ns),
-        connections_(connections) {}
+        sources_(sources) {}
 
   void SourceOpened(MonoNs now) noexcept {
     SignOfLife(now);
@@ -52,13 +52,13 @@ class Feed : public Agent {
  private:
   void SetOpenSources(uint32_t count) noexcept {
     open_sources_.store(count, std::memory_order_relaxed);
-    if (connections_ != nullptr) connections_->Set(count);
+    if (sources_ != nullptr) sources_->Set(count);
   }
 
   const std::string feed_name_;
   const std::string agent_name_;
   const int64_t liveness_ns_;
-  Gauge* const connections_;
+  Gauge* const sources_;
   std::atomic<int64_t> last_life_ns_{0};
   std::atomic<uint32_t> open_sources_{0};
 };

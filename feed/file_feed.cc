@@ -49,7 +49,7 @@ absl::StatusOr<std::unique_ptr<FileFeed>> FileFeed::Open(Options options, Ingest
 
 FileFeed::FileFeed(Options options, Ingest* ingest, CountersFile* counters, std::unique_ptr<LineDecoder> decoder,
                    std::unique_ptr<FileReader> reader)
-    : Feed(options.name, 0, counters->AddGauge(absl::StrCat("feed.", options.name, ".connections"))),
+    : Feed(options.name, 0, counters->AddGauge(absl::StrCat("feed.", options.name, ".open"))),
       options_(std::move(options)),
       ingest_(ingest),
       decoder_(std::move(decoder)),

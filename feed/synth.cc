@@ -222,7 +222,7 @@ absl::StatusOr<std::unique_ptr<SynthFeed>> SynthFeed::Open(Options options, Inge
 }
 
 SynthFeed::SynthFeed(Options options, Ingest* ingest, CountersFile* counters)
-    : Feed(options.name, 0, counters->AddGauge(absl::StrCat("feed.", options.name, ".connections"))),
+    : Feed(options.name, 0, counters->AddGauge(absl::StrCat("feed.", options.name, ".open"))),
       options_(std::move(options)),
       ingest_(ingest),
       market_(options_.market) {

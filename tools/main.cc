@@ -127,8 +127,9 @@ class CommandLine {
   }
 
   void AddWatch() {
-    CLI::App* const sub = Add("watch", "The latest quotes, live: a table on a terminal, lines elsewhere",
-                              "watch --all --interval 500ms", [this] { return CommandWatch(global_, watch_); });
+    CLI::App* const sub =
+        Add("watch", "The latest quotes, live: a table on a terminal, lines below one header elsewhere",
+            "watch --all --interval 500ms", [this] { return CommandWatch(global_, watch_); });
     CLI::Option* const symbols = sub->add_option("symbols", watch_.symbols, "Symbols")->type_name("SYMBOL");
     CLI::Option* const all = sub->add_flag("--all", watch_.all, "All symbols that Redis has (by SCAN)");
     all->excludes(symbols);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `tickbridge stats`: what a running bridge counts, read from its counters file without touching its threads.
 //
-// Knows no counter by name: what is in the file is shown, grouped by what stands before its last part.
+// What is in the file is shown, grouped by what stands before its last part. For people the few values that belong
+// together are one line: a state, and since when.
 #include <signal.h>
 #include <unistd.h>
 
@@ -76,10 +77,13 @@ std::string HistogramText(const Histogram& histogram) {
                       FormatNs(s.p99), "  p99.9 ", FormatNs(s.p999), "  max ", FormatNs(s.max));
 }
 
+std::string AgeOf(int64_t unix_ns) {
+  return FormatAge(std::max<int64_t>(0, SystemClock().UnixNow().value - unix_ns) / kNsPerMs);
+}
+
 std::string GaugeText(const std::string& name, int64_t value) {
-  if (name.ends_with("_unix_ns")) {
-    return value == 0 ? "-" : FormatAge((SystemClock().UnixNow().value - value) / kNsPerMs) + " ago";
-  }
+  if (name == "open") return value == 0 ? "no" : "yes";
+  if (name.ends_with("_unix_ns")) return value == 0 ? "-" : AgeOf(value) + " ago";
   if (value >= 0 && (name.ends_with("_ns") || name.ends_with("_ns_max"))) return FormatNs(value);
   return absl::StrCat(value);
 }
@@ -107,6 +111,30 @@ std::pair<std::string, std::string> GroupAndName(const std::string& full) {
   const size_t second = full.find('.', first + 1);
   const size_t end = second == std::string::npos ? first : second;
   return {full.substr(0, end), full.substr(end + 1)};
+}
+
+// `NAME` becomes "up, for 3m05s" where there is a NAME_since_unix_ns, and that and NAME_code go.
+std::vector<Entry> ForPeople(std::vector<Entry> entries) {
+  static constexpr std::string_view kSince = "_since_unix_ns";
+  static constexpr std::string_view kCode = "_code";
+  std::map<std::string, int64_t, std::less<>> since;
+  for (const Entry& entry : entries) {
+    if (entry.name.ends_with(kSince)) since[entry.name.substr(0, entry.name.size() - kSince.size())] = entry.gauge;
+  }
+  std::erase_if(entries, [&](const Entry& entry) {
+    for (const std::string_view suffix : {kSince, kCode}) {
+      if (entry.name.ends_with(suffix) && since.contains(entry.name.substr(0, entry.name.size() - suffix.size())))
+        return true;
+    }
+    return false;
+  });
+  for (Entry& entry : entries) {
+    const auto found = since.find(entry.name);
+    if (entry.kind == Kind::kText && found != since.end() && found->second != 0) {
+      absl::StrAppend(&entry.text, ", for ", AgeOf(found->second));
+    }
+  }
+  return entries;
 }
 
 std::string Text(const std::vector<Entry>& entries) {
@@ -208,7 +236,7 @@ int CommandStats(const GlobalOptions& global) {
   const std::vector<Entry> entries = (*file)->Entries();
   const std::string text = global.json ? Json(config->instance, **file, life, entries) + "\n"
                                        : absl::StrCat("instance ", config->instance, ", process ", (*file)->pid(), ", ",
-                                                      life.state, "\n", Text(entries));
+                                                      life.state, "\n", Text(ForPeople(entries)));
   if (!PrintOrExplain(text)) return kExitFailed;
   if (life.alive) return kExitOk;
   return ExplainStart(

@@ -114,9 +114,14 @@ class Watch {
       Draw(screen, QuoteLines(*rows, now_unix_ms, true), "");
     } else {
       std::string text;
-      for (const std::string& line : QuoteLines(*rows, now_unix_ms, !headed_)) {
-        absl::StrAppend(&text, headed_ ? TimeOfDay(now_unix_ms) : kTimeHeader, "  ", line, "\n");
+      // The header is laid out each time, so that the columns stay below it, and written once.
+      const std::vector<std::string> lines = QuoteLines(*rows, now_unix_ms, true);
+      if (!headed_ && !rows->empty()) {
+        absl::StrAppend(&text, kTimeHeader, "  ", lines.front(), "\n");
         headed_ = true;
+      }
+      for (size_t i = 1; i < lines.size(); ++i) {
+        absl::StrAppend(&text, TimeOfDay(now_unix_ms), "  ", lines[i], "\n");
       }
       Write(text);
     }
@@ -134,7 +139,7 @@ class Watch {
       client_ = *std::move(client);
     }
     const MonoNs now = SystemClock::ReadMonotonic();
-    if (options_.all && (scanned_.value == 0 || now - scanned_ >= kScanEveryNs)) {
+    if (options_.all && (symbols_.empty() || now - scanned_ >= kScanEveryNs)) {
       absl::StatusOr<std::vector<std::string>> symbols = ScanSymbols(&*client_, price_);
       if (!symbols.ok()) return symbols.status();
       symbols_ = *std::move(symbols);

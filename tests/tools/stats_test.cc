@@ -69,6 +69,25 @@ TEST_F(StatsTest, ShowsEveryKindOfValue) {
   EXPECT_EQ(out.find("rejected.empty"), std::string::npos);
 }
 
+TEST_F(StatsTest, TellsPeopleAStateAndSinceWhen) {
+  file_->AddGauge("lane.0.state_code")->Set(1);
+  file_->AddGauge("lane.0.state_since_unix_ns")->Set(SystemClock().UnixNow().value - 185 * kNsPerSec);
+  file_->AddText("lane.0.state")->Set("up");
+  file_->AddText("lane.1.state")->Set("connecting");
+  file_->AddGauge("lane.1.state_since_unix_ns");
+  file_->AddGauge("feed.file.open")->Set(1);
+  file_->Beat(SystemClock::ReadMonotonic());
+  std::string out;
+  EXPECT_EQ(Run(false, &out), kExitOk) << said_;
+  for (const char* part :
+       {"lane.0\n  state  up, for 3m05s\n", "lane.1\n  state  connecting\n", "feed.file\n  open  yes\n"}) {
+    EXPECT_NE(out.find(part), std::string::npos) << part << "\n" << out;
+  }
+  for (const char* part : {"state_code", "unix_ns"}) EXPECT_EQ(out.find(part), std::string::npos) << out;
+  EXPECT_EQ(Run(true, &out), kExitOk);
+  EXPECT_NE(out.find(R"("state_code":1,"state_since_unix_ns":)"), std::string::npos) << out;
+}
+
 TEST_F(StatsTest, SaysThatTheHeartbeatIsOld) {
   file_->Beat(SystemClock::ReadMonotonic() - 60 * kNsPerSec);
   std::string out;
