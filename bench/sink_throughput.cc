@@ -3,13 +3,11 @@
 // - a bare probe: a loop that writes pre-encoded SETEX commands and reads the answers, with as many in flight;
 // - redis-benchmark -c 1 -P 1024, SETEX of a value as long.
 // In turn in one run, several rounds; throughput as the server counted it; each as a ratio to the probe.
+// With --tls the same through TLS on loopback TCP, without redis-benchmark.
 //
-// usage: sink_throughput [--seconds 2] [--rounds 3] [--smoke]
-#include <fcntl.h>
+// usage: sink_throughput [--tls] [--seconds 2] [--rounds 3] [--smoke]
 #include <hiredis/hiredis.h>
-#include <poll.h>
 #include <sched.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,10 +23,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/clock.h"
+#include "sink/dial.h"
 #include "sink/lane.h"
 #include "sink/redis_connector.h"
 #include "sink/resp.h"
-#include "tools/embedded_redis.h"
+#include "tests/redis_server.h"
 
 namespace tickbridge {
 namespace {
@@ -41,7 +40,7 @@ constexpr size_t kValueBytes = 115;
 using Seconds = std::chrono::duration<double>;
 
 struct Server {
-  explicit Server(const EmbeddedRedis& redis) : context(redisConnectUnix(redis.unix_path().c_str())) {}
+  explicit Server(const std::string& socket) : context(redisConnectUnix(socket.c_str())) {}
   ~Server() { redisFree(context); }
   std::string Info(const char* section) const {
     auto* reply = static_cast<redisReply*>(redisCommand(context, "INFO %s", section));
@@ -88,11 +87,11 @@ std::string SymbolName(uint32_t i) { return absl::StrCat("S", 1000 + i); }
 
 class Sink {
  public:
-  Sink(const EmbeddedRedis& redis, double share) : classes_(DefaultKeyClasses()) {
+  Sink(const RedisTarget& target, double share) : classes_(DefaultKeyClasses()) {
     counters_ = *CountersFile::Create("");
     core_ = {clock_.get(), &symbols_, &table_, &dirty_, &documents_, &sources_, &classes_};
     RedisConnector::Options connect;
-    connect.target = redis.target();
+    connect.target = target;
     connect.client_name = "tickbridge:bench:0";
     Lane::Options options;
     options.share = share;
@@ -143,10 +142,8 @@ class Sink {
 };
 
 // The least that a writer can do: bytes that were encoded before, one write and one read at a time.
-void BareProbe(const EmbeddedRedis& redis, Seconds duration) {
-  redisContext* context = redisConnectUnix(redis.unix_path().c_str());
-  const int fd = context->fd;
-  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+void BareProbe(const RedisTarget& target, const TlsContext* tls, Seconds duration) {
+  const Line line = *Dial(target, tls, kNsPerSec, -1);
   std::string commands;
   std::vector<size_t> ends;
   const std::string value(kValueBytes, 'x');
@@ -163,39 +160,67 @@ void BareProbe(const EmbeddedRedis& redis, Seconds duration) {
   std::array<char, 65'536> replies;
   constexpr size_t kBatch = 256;
   while (++cycles % 64 != 0 || std::chrono::steady_clock::now() < end) {
+    size_t moved = 0;
     if (in_flight < kWindow) {
       const size_t until = std::min({next + kBatch, next + kWindow - in_flight, ends.size()});
-      const ssize_t wrote = ::send(fd, commands.data() + sent, ends[until - 1] - sent, MSG_NOSIGNAL);
-      if (wrote > 0) {
-        sent += static_cast<size_t>(wrote);
+      const std::string_view bytes = std::string_view(commands).substr(sent, ends[until - 1] - sent);
+      if (!bytes.empty() && line.transport->Write(bytes, &moved) == Transport::Result::kOk) {
+        sent += moved;
         const size_t begun = next;
         while (next < ends.size() && ends[next] <= sent) ++next;
         in_flight += next - begun;
         if (next == ends.size()) next = sent = 0;
       }
     }
-    const ssize_t got = ::recv(fd, replies.data(), replies.size(), 0);
-    if (got > 0) {
-      answered_bytes += static_cast<size_t>(got);
+    if (line.transport->Read(replies, &moved) == Transport::Result::kOk) {
+      answered_bytes += moved;
       const size_t answers = answered_bytes / 5;  // "+OK\r\n"
       answered_bytes %= 5;
       in_flight -= std::min(answers, in_flight);
     }
   }
-  redisFree(context);
 }
 
-void RedisBenchmark(const EmbeddedRedis& redis, Seconds duration, double per_s) {
+void RedisBenchmark(const std::string& socket, Seconds duration, double per_s) {
   const auto count = static_cast<uint64_t>(std::max(10'000.0, per_s * duration.count()));
   const std::string command =
-      absl::StrCat("redis-benchmark -s ", redis.unix_path(), " -c 1 -P 1024 -q -n ", count,
-                   " SETEX price:S1000:latest 5 ", std::string(kValueBytes, 'x'), " >/dev/null 2>&1");
+      absl::StrCat("redis-benchmark -s ", socket, " -c 1 -P 1024 -q -n ", count, " SETEX price:S1000:latest 5 ",
+                   std::string(kValueBytes, 'x'), " >/dev/null 2>&1");
   if (std::system(command.c_str()) != 0) std::fprintf(stderr, "redis-benchmark failed\n");
 }
 
 double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
+}
+
+// A server on loopback with a certificate of its own making, at `cert`.
+RedisTarget TlsTarget(const std::string& cert) {
+  const std::string command = absl::StrCat(
+      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost "
+      "-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout ",
+      cert, ".key -out ", cert, " 2>/dev/null");
+  if (std::system(command.c_str()) != 0) std::fprintf(stderr, "openssl failed\n");
+  RedisTarget target;
+  target.port = static_cast<uint16_t>(20'000 + ::getpid() % 10'000);
+  target.tls = true;
+  target.tls_options.ca = cert;
+  return target;
+}
+
+std::vector<std::string> TlsArguments(const std::string& cert, uint16_t port) {
+  return {"--tls-port",
+          absl::StrCat(port),
+          "--tls-cert-file",
+          cert,
+          "--tls-key-file",
+          cert + ".key",
+          "--tls-ca-cert-file",
+          cert,
+          "--tls-auth-clients",
+          "no",
+          "--bind",
+          "127.0.0.1"};
 }
 
 void PinTo(int cpu, pid_t pid) {
@@ -213,9 +238,11 @@ int main(int argc, char** argv) {
   double seconds = 2;
   int rounds = 3;
   bool smoke = false;
+  bool tls = false;
   for (int i = 1; i < argc; ++i) {
     const std::string_view option = argv[i];
     if (option == "--smoke") smoke = true;
+    if (option == "--tls") tls = true;
     if (option == "--seconds" && i + 1 < argc) seconds = std::atof(argv[++i]);
     if (option == "--rounds" && i + 1 < argc) rounds = std::atoi(argv[++i]);
   }
@@ -229,33 +256,48 @@ int main(int argc, char** argv) {
     return 2;
   }
 #endif
-  auto redis = EmbeddedRedis::Start();
-  if (!redis.ok()) {
-    std::fprintf(stderr, "%s\n", std::string(redis.status().message()).c_str());
-    return 1;
+  const char* const folder = std::getenv("TMPDIR") != nullptr ? std::getenv("TMPDIR") : "/tmp";
+  std::unique_ptr<RedisServer> redis;
+  RedisTarget target;
+  std::shared_ptr<TlsContext> context;
+  if (tls) {
+    const std::string cert = absl::StrCat(folder, "/sink_throughput.", ::getpid());
+    target = TlsTarget(cert);
+    redis = std::make_unique<RedisServer>(TlsArguments(cert, target.port));
+    context = *TlsContext::Create(target.tls_options);
+  } else {
+    redis = std::make_unique<RedisServer>();
+    target.kind = RedisTarget::Kind::kUnix;
+    target.unix_path = redis->socket();
   }
   const bool two_cpus = ::sysconf(_SC_NPROCESSORS_ONLN) >= 2;
   if (two_cpus) {
-    PinTo(0, (*redis)->pid());
+    PinTo(0, redis->pid());
     PinTo(1, 0);
   }
-  const Server server(**redis);
+  const Server server(redis->socket());
   const Seconds duration(seconds);
   std::vector<double> probe;
   std::vector<double> sink;
   std::vector<double> half;
   std::vector<double> benchmark;
-  Sink full(**redis, 1.0);
+  Sink full(target, 1.0);
   for (int round = 0; round < rounds; ++round) {
-    probe.push_back(Measure(server, [&] { BareProbe(**redis, duration); }));
+    probe.push_back(Measure(server, [&] { BareProbe(target, context.get(), duration); }));
     sink.push_back(Measure(server, [&] { full.Run(duration); }));
-    benchmark.push_back(Measure(server, [&] { RedisBenchmark(**redis, duration, probe.back() / 2); }));
+    if (!tls)
+      benchmark.push_back(Measure(server, [&] { RedisBenchmark(redis->socket(), duration, probe.back() / 2); }));
   }
-  Sink shared(**redis, 0.5);
+  Sink shared(target, 0.5);
   for (int round = 0; round < rounds; ++round) half.push_back(Measure(server, [&] { shared.Run(duration); }));
+  if (tls) {
+    std::remove((target.tls_options.ca).c_str());
+    std::remove((target.tls_options.ca + ".key").c_str());
+  }
   const double limit = Median(probe);
-  std::printf("Redis on a Unix socket, %u symbols, value of %zu bytes, %d rounds of %.2f s, medians, %s\n", kSymbols,
-              kValueBytes, rounds, seconds, two_cpus ? "Redis on CPU 0, writer on CPU 1" : "not pinned");
+  std::printf("Redis %s, %u symbols, value of %zu bytes, %d rounds of %.2f s, medians, %s\n",
+              tls ? "through TLS on loopback" : "on a Unix socket", kSymbols, kValueBytes, rounds, seconds,
+              two_cpus ? "Redis on CPU 0, writer on CPU 1" : "not pinned");
   std::printf("%-34s %12s %8s\n", "writer", "SETEX/s", "ratio");
   const auto row = [&](const char* name, double rate) {
     std::printf("%-34s %12.0f %8.3f\n", name, rate, rate / limit);
@@ -263,6 +305,7 @@ int main(int argc, char** argv) {
   row("bare probe, 1024 in flight", limit);
   row("tickbridge sink, share = 1.0", Median(sink));
   row("tickbridge sink, share = 0.5", Median(half));
+  if (tls) return Median(sink) > 0 ? 0 : 1;
   row("redis-benchmark -c 1 -P 1024", Median(benchmark));
   std::printf("tickbridge (share = 1.0) is %.2f x redis-benchmark\n", Median(sink) / Median(benchmark));
   return Median(sink) > 0 ? 0 : 1;

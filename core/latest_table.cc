@@ -101,7 +101,14 @@ struct LatestTable::Editor {
   void RestoreField(Field field, const Quote& stored, bool stored_newer) noexcept {
     if (stored.Has(field) && (stored_newer || (!Has(field) && !WasCleared(field)))) Set(field, stored.Get(field));
   }
-  void RestoreSummary(const Quote& stored) noexcept {
+  // `stored_newer`: the slot's come from trades that are older than the stored ones, which they count in already.
+  void RestoreSummary(const Quote& stored, bool stored_newer) noexcept {
+    if (stored_newer) {
+      for (const Field field : {Field::kVolume, Field::kHigh, Field::kLow}) {
+        if (stored.Has(field)) Set(field, stored.Get(field));
+      }
+      return;
+    }
     if (!FeedCounts(Field::kHigh) && stored.Has(Field::kHigh) &&
         (!Has(Field::kHigh) || Compare(stored.Get(Field::kHigh), Get(Field::kHigh)) > 0)) {
       Set(Field::kHigh, stored.Get(Field::kHigh));
@@ -255,7 +262,7 @@ void LatestTable::Restore(SymbolId id, const Quote& stored) noexcept {
   }
   for (const Field field : {Field::kLast, Field::kLastSize}) edit.RestoreField(field, stored, trade_newer);
   if (!edit.WasReset()) {
-    edit.RestoreSummary(stored);
+    edit.RestoreSummary(stored, trade_newer);
     if (slot.quote_time_ns.load(kOwn) < stored_time.value) {
       slot.quote_time_ns.store(stored_time.value, std::memory_order_release);  // (2)
     }

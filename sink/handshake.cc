@@ -3,6 +3,7 @@
 
 #include <hiredis/hiredis.h>
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <functional>
@@ -92,6 +93,10 @@ struct Handshake::Impl {
   void Greet();
   void List();
   absl::Status OnList(const redisReply& reply);
+  bool IsOurs(const ListedClient& client) const {
+    int64_t id = 0;
+    return absl::SimpleAtoi(client.id, &id) && std::find(own_ids.begin(), own_ids.end(), id) != own_ids.end();
+  }
   // What a predecessor sent is given time to arrive, from when we stopped using it.
   void BeUnfenced() {
     server.fenced = false;
@@ -108,13 +113,14 @@ struct Handshake::Impl {
   std::string unsent;
   std::deque<OnReply> awaited;
   ServerInfo server;
+  std::vector<int64_t> own_ids;
   MonoNs fence_began;
   MonoNs list_at = kNever;
   MonoNs wait_until;
 };
 
 void Handshake::Impl::Greet() {
-  if (!options.password.empty()) {
+  if (!options.password.empty() || !options.user.empty()) {
     const OnReply on_auth = [](const redisReply& reply) -> absl::Status {
       if (!IsError(reply)) return absl::OkStatus();
       if (View(reply) == kMaxClients) return absl::UnavailableError(View(reply));  // said before it reads anything
@@ -178,7 +184,7 @@ absl::Status Handshake::Impl::OnList(const redisReply& reply) {
   }
   if (options.refuse_rival) {
     for (const ListedClient& other : others) {
-      if (other.idle_s > kLivingIdleSeconds) continue;
+      if (other.idle_s > kLivingIdleSeconds || IsOurs(other)) continue;
       // What died a moment ago looks like it lives; what lives still does in a while.
       const MonoNs now = clock->Now();
       if (now - fence_began > kRivalPatienceNs) {
@@ -229,7 +235,8 @@ Handshake::~Handshake() = default;
 
 void Handshake::Greet() { impl_->Greet(); }
 
-void Handshake::Fence() {
+void Handshake::Fence(std::vector<int64_t> own_ids) {
+  impl_->own_ids = std::move(own_ids);
   impl_->fence_began = impl_->clock->Now();
   impl_->List();
 }
@@ -257,8 +264,8 @@ std::optional<absl::Status> Handshake::Step() {
     if (absl::Status status = on_reply(*reply); !status.ok()) return status;
   }
   if (!open) {
-    const std::string_view why = self.transport->error();
-    return absl::UnavailableError(why.empty() ? "the server closed the connection" : why);
+    absl::Status why = self.transport->error();
+    return why.ok() ? absl::UnavailableError("the server closed the connection") : why;
   }
   if (!self.awaited.empty() || self.list_at != kNever || self.clock->Now() < self.wait_until) {
     // What was called for meanwhile goes out without waiting for the next step.

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "core/clock.h"
@@ -30,8 +31,8 @@ class Handshake {
     int db = 0;
     std::string client_name;  // `tickbridge:<instance>:<lane>`, without spaces
     int64_t fence_wait_ns = kNsPerSec;
-    // Another connection of our name that keeps giving signs of life is another bridge, and a reason to refuse. For the
-    // first connection of a process; a later one only meets what it left behind.
+    // Another connection of our name that keeps giving signs of life is another bridge, and a reason to refuse, unless
+    // it is one that we made before ourselves.
     bool refuse_rival = false;
   };
 
@@ -41,8 +42,9 @@ class Handshake {
 
   // AUTH, SELECT, CLIENT SETNAME, INFO, CLIENT ID, TIME.
   void Greet();
-  // CLIENT LIST, CLIENT KILL.
-  void Fence();
+  // CLIENT LIST, CLIENT KILL. `own_ids`: of the connections that this process made before to this server process, which
+  // are no rivals.
+  void Fence(std::vector<int64_t> own_ids);
   // Sends and reads what the transport takes and has. The outcome of Greet or Fence, once it is known.
   // Errors: see Connector.
   std::optional<absl::Status> Step();

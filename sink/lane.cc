@@ -32,6 +32,10 @@ constexpr int64_t kAskTimeNs = kNsPerSec;
 constexpr int64_t kClockJumpNs = 50 * kNsPerMs;
 // Where the server refuses us, or we it, somebody has to mend something first.
 constexpr int64_t kRefusedRetryNs = kNsPerSec;
+// An error reply that did not come for so long is news again.
+constexpr int64_t kErrorForgottenNs = 60 * kNsPerSec;
+constexpr size_t kNotedErrorsMax = 32;
+constexpr size_t kErrorsSaidMax = 32;
 constexpr std::string_view kUnfencedText =
     "CLIENT is forbidden, so that earlier connections cannot be ended: their late writes may land after newer ones";
 
@@ -42,6 +46,30 @@ bool HasPxat(std::string_view version) {
   int minor = 0;
   if (parts.size() < 2 || !absl::SimpleAtoi(parts[0], &major) || !absl::SimpleAtoi(parts[1], &minor)) return false;
   return major > 6 || (major == 6 && minor >= 2);
+}
+
+// Whether a reply of this kind can be the answer to a command of that kind.
+bool Answers(ServerReply::Kind reply, InFlight::Kind command) {
+  using Reply = ServerReply::Kind;
+  switch (command) {
+    case InFlight::Kind::kPrice:
+    case InFlight::Kind::kBeacon:
+      return reply == Reply::kOk;
+    case InFlight::Kind::kDocument:
+      return reply == Reply::kOk || reply == Reply::kInteger;  // UNLINK counts
+    case InFlight::Kind::kPublish:
+      return reply == Reply::kInteger;
+    case InFlight::Kind::kPing:
+      return reply == Reply::kStatus;
+    case InFlight::Kind::kReadBack:
+      return reply == Reply::kString;
+    case InFlight::Kind::kTime:
+      return reply == Reply::kPair || reply == Reply::kError;
+    case InFlight::Kind::kPriceExpired:
+    case InFlight::Kind::kDocumentExpired:
+      return false;
+  }
+  return false;
 }
 
 }  // namespace
@@ -92,12 +120,14 @@ Lane::Lane(const Core& core, Options options, std::unique_ptr<Connector> connect
   last_error_ = counters->AddText(prefix + "last_error");
   server_ = counters->AddText(prefix + "server");
   state_text_->Set(LaneStateName(State::kConnecting));
+  state_since_ns_->Set(core_.clock->UnixNow().value);
 }
 
 Lane::~Lane() = default;
 
 int Lane::DoWork() noexcept {
   const MonoNs now = core_.clock->Now();
+  SayState();
   if (transport_ == nullptr) return Reconnect(now);
   int work = ReadReplies(now);
   if (transport_ == nullptr) return work;
@@ -148,17 +178,17 @@ void Lane::OnSession(Session session, MonoNs now) {
   if (connected_before) counts_.reconnects->Add();
   run_id_ = session.server.run_id;
   fenced_ = session.server.fenced;
-  server_->Set(absl::StrCat("redis ", session.server.version, " run_id ", run_id_));
+  server_->Set(absl::StrCat("redis ", session.server.version.empty() ? "of unknown version" : session.server.version,
+                            run_id_.empty() ? "" : " run_id ", run_id_));
   server_clock_ = session.server.clock;
   awaits_time_ = clock_in_doubt_ = false;
   CheckExpiry(session.server.version);
-  retry_ns_ = options_.retry_min_ns;
   resume_at_ = MonoNs{};
   back_off_ns_ = 0;
   answered_at_ = now;
   stalled_ = false;
   if (other_server) {
-    Log(LogLevel::kInfo, absl::StrCat(name_, ": another server process answers: every living value is sent again"));
+    Say(LogLevel::kInfo, "another server process answers: every living value is sent again");
     prices_.Resync(now);
     documents_.Resync(now);
   }
@@ -166,9 +196,7 @@ void Lane::OnSession(Session session, MonoNs now) {
   pacer_.OnProbe(now);
   SendBare(InFlight::Kind::kPing, kPing, now);
   pacer_.OnSent(1, now);
-  noted_error_.clear();
-  // A server that stalled is not up before it has answered a write: one that only answers greetings would come and go.
-  if (state() != State::kStalled) SetState(UpState(), fenced_ ? "" : kUnfencedText);
+  // The state stays what it is until a write is answered: a server that only answers greetings would come and go.
 }
 
 void Lane::CheckExpiry(std::string_view version) {
@@ -181,8 +209,7 @@ void Lane::CheckExpiry(std::string_view version) {
     why = "the server is older than 6.2";
   }
   if (why != expiry_problem_ && !why.empty()) {
-    Log(LogLevel::kWarn,
-        absl::StrCat(name_, ": expiry = \"absolute\" is not to be had: ", why, "; expiry is relative"));
+    Say(LogLevel::kWarn, absl::StrCat("expiry = \"absolute\" is not to be had: ", why, "; expiry is relative"));
   }
   expiry_problem_ = why;
 }
@@ -192,6 +219,7 @@ void Lane::OnConnectError(const absl::Status& status, MonoNs now) {
       absl::IsPermissionDenied(status) || absl::IsFailedPrecondition(status) || absl::IsAlreadyExists(status);
   // Beside a connection that stalls this is only the second one's failure.
   if (transport_ == nullptr) SetState(refused ? State::kRefused : State::kConnecting, status.message());
+  if (absl::IsAlreadyExists(status) && counts_.connects->Get() != 0) superseded_.store(true, std::memory_order_release);
   ScheduleRetry(refused ? kRefusedRetryNs : retry_ns_, now);
   retry_ns_ = std::min(retry_ns_ * 2, options_.retry_max_ns);
 }
@@ -214,7 +242,9 @@ void Lane::Disconnect(std::string_view why, MonoNs now) {
   DropConnection(Ending::kClosed);
   if (state() != State::kStalled || attempt_ == Attempt::kNone) SetState(State::kConnecting, why);
   // A second connection on its way is now the first.
-  if (attempt_ == Attempt::kNone) ScheduleRetry(retry_ns_, now);
+  if (attempt_ != Attempt::kNone) return;
+  ScheduleRetry(retry_ns_, now);
+  retry_ns_ = std::min(retry_ns_ * 2, options_.retry_max_ns);
 }
 
 int Lane::ReadReplies(MonoNs now) {
@@ -227,8 +257,8 @@ int Lane::ReadReplies(MonoNs now) {
     const Transport::Result result = transport_->Read(space, &bytes);
     if (result == Transport::Result::kWouldBlock) break;
     if (result == Transport::Result::kClosed) {
-      const std::string why(transport_->error());
-      Disconnect(why.empty() ? "the server closed the connection" : why, now);
+      const absl::Status why = transport_->error();
+      Disconnect(why.ok() ? "the server closed the connection" : std::string(why.message()), now);
       return answered;
     }
     counts_.bytes_in->Add(bytes);
@@ -278,14 +308,15 @@ bool Lane::OnReply(const ServerReply& reply, MonoNs now) {
     OnErrorReply(entry, reply.text, now);
     return transport_ != nullptr;
   }
-  // A PING that comes through says nothing of writes, unless there are none.
-  const bool is_write = entry.kind == InFlight::Kind::kPrice || entry.kind == InFlight::Kind::kDocument;
-  if (is_write) back_off_ns_ = 0;
-  if ((is_write && state() == State::kBackingOff) ||
-      (state() == State::kStalled && (is_write || outbox_.commands() == 0))) {
-    noted_error_.clear();
-    SetState(UpState(), fenced_ ? "" : kUnfencedText);
+  if (!Answers(reply.kind, entry.kind)) {
+    // Whatever the rest of the replies belong to, it is not what we think.
+    Lost(entry, false);
+    Disconnect("the server answered something else than it was asked", now);
+    return false;
   }
+  // A PING that comes through says nothing of writes, unless there are none; a server that is full still deletes.
+  const bool is_set = reply.kind == ServerReply::Kind::kOk;
+  if (is_set || (outbox_.commands() == 0 && state() != State::kBackingOff)) OnProof();
   if (entry.kind == InFlight::Kind::kTime) {
     OnServerTime(entry, reply, now);
   } else if (entry.kind == InFlight::Kind::kReadBack) {
@@ -296,15 +327,30 @@ bool Lane::OnReply(const ServerReply& reply, MonoNs now) {
   return true;
 }
 
+void Lane::OnProof() {
+  back_off_ns_ = 0;
+  retry_ns_ = options_.retry_min_ns;
+  if (state() != UpState()) SetState(UpState(), fenced_ ? "" : kUnfencedText);
+}
+
+void Lane::NoteError(std::string_view text, MonoNs now) {
+  const std::string_view code = RedisErrorCode(text);
+  auto noted = noted_errors_.find(code);
+  const bool is_new = noted == noted_errors_.end() || now - noted->second > kErrorForgottenNs;
+  if (noted != noted_errors_.end()) {
+    noted->second = now;
+  } else if (noted_errors_.size() < kNotedErrorsMax) {
+    noted_errors_.emplace(code, now);
+  }
+  if (!is_new) return;
+  last_error_->Set(text);
+  Say(LogLevel::kWarn, absl::StrCat("Redis answered: ", text));
+}
+
 void Lane::OnErrorReply(const InFlight& entry, std::string_view text, MonoNs now) {
   counts_.errors->Add();
-  const std::string_view code = RedisErrorCode(text);
   const RedisErrorKind kind = ClassifyRedisError(text);
-  if (noted_error_ != code) {
-    noted_error_ = std::string(code);
-    last_error_->Set(text);
-    Log(LogLevel::kWarn, absl::StrCat(name_, ": Redis answered: ", text));
-  }
+  NoteError(text, now);
   if (kind == RedisErrorKind::kPermanent) return Settle(entry, LaneCounts::End::kFailed, now);
   Lost(entry, false);
   if (kind == RedisErrorKind::kAuth) {
@@ -426,13 +472,13 @@ void Lane::OnServerTime(const InFlight& entry, const ServerReply& reply, MonoNs 
   awaits_time_ = clock_in_doubt_ = false;
   if (reply.kind != ServerReply::Kind::kPair) {
     server_clock_.Forget();
-    Log(LogLevel::kWarn, absl::StrCat(name_, ": the server does not tell its time any more; expiry is relative"));
+    Say(LogLevel::kWarn, "the server does not tell its time any more; expiry is relative");
     return;
   }
   const int64_t jump_ns = server_clock_.OnTime(entry.sent, now, reply.pair[0] * 1'000'000 + reply.pair[1]);
   if (jump_ns <= kClockJumpNs && jump_ns >= -kClockJumpNs) return;
   // Every deadline that was sent by the old offset is wrong by the jump.
-  Log(LogLevel::kWarn, absl::StrCat(name_, ": the server's clock jumped by ", jump_ns / kNsPerMs,
+  Say(LogLevel::kWarn, absl::StrCat("the server's clock jumped by ", jump_ns / kNsPerMs,
                                     " ms beside ours: every living value is sent again"));
   prices_.Resync(now);
   documents_.Resync(now);
@@ -469,16 +515,38 @@ void Lane::WatchForStall(MonoNs now) {
 
 void Lane::SetState(State state, std::string_view error) {
   const bool changed = this->state() != state;
-  const bool new_error = !error.empty() && error != last_error_->Get();
-  if (!changed && !new_error) return;
+  if (!error.empty()) last_error_->Set(error);
   if (changed) {
+    errors_said_.clear();
     state_gauge_->Set(static_cast<int64_t>(state));
     state_text_->Set(LaneStateName(state));
     state_since_ns_->Set(core_.clock->ToUnix(core_.clock->Now()).value);
   }
-  if (!error.empty()) last_error_->Set(error);
-  Log(state == State::kUp ? LogLevel::kInfo : LogLevel::kWarn,
-      absl::StrCat(name_, ": ", LaneStateName(state), error.empty() ? "" : ": ", error));
+  // Of errors that take turns each is said once.
+  const bool is_new = !error.empty() && errors_said_.size() < kErrorsSaidMax && errors_said_.emplace(error).second;
+  if (!changed && !is_new) return;
+  state_error_ = error;
+  state_unsaid_ = true;
+  SayState();
+}
+
+void Lane::SayState() {
+  if (!state_unsaid_) return;
+  const bool up = state() == State::kUp;
+  state_unsaid_ = !Say(up ? LogLevel::kInfo : LogLevel::kWarn,
+                       absl::StrCat(LaneStateName(state()), state_error_.empty() ? "" : ": ", state_error_));
+}
+
+bool Lane::Say(LogLevel level, std::string_view text) {
+  const MonoNs now = core_.clock->Now();
+  if (const int64_t seconds = (now - lines_counted_at_) / kNsPerSec; seconds > 0) {
+    lines_left_ = std::min(lines_left_ + seconds, kLogLinesAtOnce);
+    lines_counted_at_ = now;
+  }
+  if (lines_left_ == 0) return false;
+  --lines_left_;
+  Log(level, absl::StrCat(name_, ": ", text));
+  return true;
 }
 
 }  // namespace tickbridge

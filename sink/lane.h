@@ -13,16 +13,20 @@
 // Threading: one runner. Counters, states and histograms are read by anyone through the counters file.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "core/agent.h"
 #include "core/counters.h"
 #include "core/ingest.h"
+#include "core/log.h"
 #include "sink/document_sink.h"
 #include "sink/outbox.h"
 #include "sink/pacer.h"
@@ -72,11 +76,15 @@ class Lane final : public Agent {
   const LaneCounts& counts() const { return counts_; }
   // Keys with records that have not ended yet. Only while no runner works.
   uint64_t UnsettledKeys() const { return prices_.UnsettledKeys() + documents_.UnsettledKeys(); }
-  // Any thread.
+  // Any thread. True when another bridge has taken this one's place: what it wrote is not known here, and this one must
+  // not write again.
+  bool superseded() const { return superseded_.load(std::memory_order_acquire); }
   State state() const { return static_cast<State>(state_gauge_->Get()); }
   std::string last_error() const { return last_error_->Get(); }
 
  private:
+  static constexpr int64_t kLogLinesAtOnce = 10;
+
   enum class Attempt : uint8_t { kNone, kConnecting, kFencing };
   // How a connection ended. A document that was first in flight at two ends in a row may be what ends them; at a
   // replacement that says nothing.
@@ -99,6 +107,9 @@ class Lane final : public Agent {
   // Settles the places at the head of the window that await no answer.
   void SettleUnsent(MonoNs now);
   bool OnReply(const ServerReply& reply, MonoNs now);
+  // The server has shown that it takes writes.
+  void OnProof();
+  void NoteError(std::string_view text, MonoNs now);
   void OnErrorReply(const InFlight& entry, std::string_view text, MonoNs now);
   void Settle(const InFlight& entry, LaneCounts::End end, MonoNs now);
   void Lost(const InFlight& entry, bool first_at_disconnect);
@@ -112,6 +123,10 @@ class Lane final : public Agent {
   void WatchForStall(MonoNs now);
   // State and error are shown and logged once, when they change.
   void SetState(State state, std::string_view error);
+  // Logs a state that could not be said when it changed.
+  void SayState();
+  // Logs; but of a server that comes and goes many times a second, only a line each second. False: not now.
+  bool Say(LogLevel level, std::string_view text);
 
   const Core core_;
   const Options options_;
@@ -148,10 +163,16 @@ class Lane final : public Agent {
   int64_t retry_ns_;
   MonoNs resume_at_;  // transient errors: nothing is sent before
   int64_t back_off_ns_ = 0;
-  std::string noted_error_;  // code of the error last logged
-  MonoNs answered_at_;       // when the window last moved, or was empty
+  std::map<std::string, MonoNs, std::less<>> noted_errors_;  // when an error reply of that code last came
+  std::atomic<bool> superseded_{false};
+  MonoNs answered_at_;  // when the window last moved, or was empty
   MonoNs pinged_at_;
   MonoNs polled_at_;
+  std::string state_error_;
+  std::set<std::string, std::less<>> errors_said_;  // since the state last changed
+  bool state_unsaid_ = false;
+  int64_t lines_left_ = kLogLinesAtOnce;
+  MonoNs lines_counted_at_;
   std::minstd_rand random_;
 };
 

@@ -24,7 +24,7 @@ struct InFlight {
     kPublish,
     kBeacon,  // feed:{name}:alive
     kPing,
-    kReadBack,  // GET of a quote before its symbol's first write: `id` is a symbol
+    kReadBack,  // GETRANGE of a quote before its symbol's first write: `id` is a symbol
     kTime,      // TIME
     // No command: a value too old to be sent. It keeps its place, so that what was sent before it is settled before it.
     kPriceExpired,

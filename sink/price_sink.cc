@@ -16,7 +16,9 @@ constexpr std::string_view kSetex = "*4\r\n$5\r\nSETEX\r\n";
 constexpr std::string_view kPsetex = "*4\r\n$6\r\nPSETEX\r\n";
 constexpr std::string_view kSet = "*5\r\n$3\r\nSET\r\n";
 constexpr std::string_view kPxat = "$4\r\nPXAT\r\n";
-constexpr std::string_view kGet = "*2\r\n$3\r\nGET\r\n";
+// Of what stands at the key no more than a value of ours can be long: it may be anybody's, of any size.
+constexpr std::string_view kGetRange = "*4\r\n$8\r\nGETRANGE\r\n";
+constexpr std::string_view kRange = "$1\r\n0\r\n$4\r\n4095\r\n";
 
 // A read that keeps losing to a busy writer gives up: the symbol is queued again and loses nothing by waiting.
 constexpr int kLoadAttempts = 4;
@@ -195,7 +197,9 @@ bool PriceSink::MayWrite(SymbolId id, MonoNs oldest, Outbox* outbox, MonoNs now)
   entry.id = Index(id);
   entry.oldest = oldest;
   entry.sent = now;
-  outbox->Commit(entry, PutKey(outbox->Begin(), kGet, state));
+  char* const out = PutKey(outbox->Begin(), kGetRange, state);
+  std::memcpy(out, kRange.data(), kRange.size());
+  outbox->Commit(entry, out + kRange.size());
   state.read_back = ReadBack::kAsked;
   return false;
 }

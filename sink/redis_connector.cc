@@ -13,6 +13,9 @@
 #include "sink/wait.h"
 
 namespace tickbridge {
+namespace {
+constexpr size_t kOwnIdsMax = 256;
+}
 
 absl::StatusOr<std::unique_ptr<RedisConnector>> RedisConnector::Create(Options options) {
   std::shared_ptr<TlsContext> tls;
@@ -91,7 +94,6 @@ Session RedisConnector::Take() {
   attempt_->handshake.reset();
   session.transport = std::move(attempt_->line.transport);
   attempt_.reset();
-  connected_before_ = true;
   return session;
 }
 
@@ -114,7 +116,9 @@ void RedisConnector::HelperLoop() {
       status = greeted.status();
       if (greeted.ok()) attempt = *std::move(greeted);
     } else if (attempt.has_value()) {
-      attempt->handshake->Fence();
+      const int64_t id = attempt->handshake->server().client_id;
+      attempt->handshake->Fence(OwnIds(attempt->handshake->server().run_id));
+      own_ids_.push_back(id);
       status = Turn(&*attempt);
     }
     if (!status.ok()) attempt.reset();
@@ -124,6 +128,13 @@ void RedisConnector::HelperLoop() {
     attempt_ = std::move(attempt);
     outcome_ = std::move(status);
   }
+}
+
+const std::vector<int64_t>& RedisConnector::OwnIds(const std::string& run_id) {
+  if (run_id != ids_run_id_) own_ids_.clear();  // another server process counts anew
+  ids_run_id_ = run_id;
+  if (own_ids_.size() > kOwnIdsMax) own_ids_.erase(own_ids_.begin());
+  return own_ids_;
 }
 
 absl::StatusOr<RedisConnector::Attempt> RedisConnector::Greet() {
@@ -139,10 +150,7 @@ absl::StatusOr<RedisConnector::Attempt> RedisConnector::Greet() {
   hello.db = options_.target.db;
   hello.client_name = options_.client_name;
   hello.fence_wait_ns = options_.fence_wait_ns;
-  {
-    const std::lock_guard lock(mutex_);
-    hello.refuse_rival = options_.refuse_rival && !connected_before_;
-  }
+  hello.refuse_rival = options_.refuse_rival;
   absl::StatusOr<Line> line = Dial(options_.target, tls_.get(), options_.timeout_ns, stop_fd_);
   if (!line.ok()) return line.status();
   Attempt attempt;

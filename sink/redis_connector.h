@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -31,7 +32,7 @@ class RedisConnector final : public Connector {
     std::string client_name;  // `tickbridge:<instance>:<lane>`, without spaces
     int64_t timeout_ns = 5'000'000'000;
     int64_t fence_wait_ns = kNsPerSec;
-    bool refuse_rival = false;     // the first connection refuses where another living bridge has our name
+    bool refuse_rival = false;     // where another living bridge has our name, see Handshake
     const Clock* clock = nullptr;  // outlives it; null: the system's
   };
 
@@ -58,6 +59,7 @@ class RedisConnector final : public Connector {
   absl::StatusOr<Attempt> Greet();
   // Steps the handshake until it has an outcome.
   absl::Status Turn(Attempt* attempt);
+  const std::vector<int64_t>& OwnIds(const std::string& run_id);
 
   const Options options_;
   const std::shared_ptr<TlsContext> tls_;
@@ -65,12 +67,15 @@ class RedisConnector final : public Connector {
   const Clock* const clock_;
   int stop_fd_;  // an eventfd, readable when an attempt is to end
 
+  // Of the connections made so far to one server process. The helper's.
+  std::string ids_run_id_;
+  std::vector<int64_t> own_ids_;
+
   std::mutex mutex_;
   std::condition_variable wake_;
   Wish wish_ = Wish::kNone;
   uint64_t generation_ = 0;  // of the attempt wished for: the outcome of an older one is dropped
   bool stopping_ = false;
-  bool connected_before_ = false;
   std::optional<absl::Status> outcome_;
   std::optional<Attempt> attempt_;  // between the steps; while one is under way, the helper holds it
   std::thread helper_;              // last: it uses all of the above

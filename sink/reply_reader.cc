@@ -27,7 +27,7 @@ bool IsPair(const redisReply& reply, std::array<int64_t, 2>* pair) {
 
 // hiredis' reader with the bytes it was given and the reply it made last.
 struct ReplyReader::Slow {
-  Slow() : reader(redisReaderCreate()) {}
+  Slow() : reader(redisReaderCreate()) { reader->maxelements = kArrayElementsMax; }
   ~Slow() {
     Drop();
     redisReaderFree(reader);
@@ -43,6 +43,7 @@ struct ReplyReader::Slow {
 
   redisReader* reader;
   redisReply* reply = nullptr;
+  size_t unfinished_bytes = 0;  // given since the last reply ended
   bool active = false;
 };
 
@@ -81,16 +82,20 @@ ReplyReader::Result ReplyReader::NextSlow(ServerReply* reply) {
   if (end_ > begin_) {
     // An error shows below, when a reply is asked for.
     redisReaderFeed(slow_->reader, buffer_.data() + begin_, end_ - begin_);
+    slow_->unfinished_bytes += end_ - begin_;
     begin_ = end_ = 0;
   }
   void* parsed = nullptr;
   if (redisReaderGetReply(slow_->reader, &parsed) != REDIS_OK) return Result::kProtocolError;
   if (parsed == nullptr) {
-    if (!slow_->Idle()) return Result::kNeedMore;
-    slow_->active = false;
-    return Result::kNeedMore;
+    if (slow_->Idle()) {
+      slow_->active = false;
+      slow_->unfinished_bytes = 0;
+    }
+    return slow_->unfinished_bytes > kReplyBytesMax ? Result::kProtocolError : Result::kNeedMore;
   }
   slow_->reply = static_cast<redisReply*>(parsed);
+  slow_->unfinished_bytes = slow_->reader->len - slow_->reader->pos;
   if (slow_->Idle()) slow_->active = false;
   const redisReply& r = *slow_->reply;
   reply->text = r.str == nullptr ? std::string_view() : std::string_view(r.str, r.len);

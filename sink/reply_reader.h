@@ -37,6 +37,13 @@ class ReplyReader {
  public:
   enum class Result : uint8_t { kReply, kNeedMore, kProtocolError };
 
+  // An array that claims more is a protocol error. No write is answered with an array, and the room for as many
+  // elements as are claimed is taken at once, before one of them has come.
+  static constexpr int64_t kArrayElementsMax = 1024;
+  // So is a reply that goes on for more than this and what one read brings: hiredis keeps all of it, and takes arrays
+  // within arrays apart by recursion, as deep as they are.
+  static constexpr size_t kReplyBytesMax = size_t{64} << 10;
+
   ReplyReader();
   ~ReplyReader();
 

@@ -32,6 +32,15 @@ std::string TakeError() {
   return reason == nullptr ? "unknown error" : reason;
 }
 
+absl::Status TakeErrorStatus() {
+  const unsigned long code = ERR_peek_last_error();
+  // An alert is the server's own refusal, such as of a missing or unknown certificate of ours.
+  if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) > SSL_AD_REASON_OFFSET) {
+    return absl::FailedPreconditionError(absl::StrCat("TLS: the server refused us: ", TakeError()));
+  }
+  return absl::UnavailableError(absl::StrCat("TLS: ", TakeError()));
+}
+
 // A socket under OpenSSL that never raises SIGPIPE: its own would, and a library must not change what signals do.
 int BioWrite(BIO* bio, const char* bytes, int size) {
   const ssize_t done = ::send(static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio))), bytes,
@@ -66,7 +75,7 @@ class TlsTransport final : public Transport {
  public:
   TlsTransport(SslPtr ssl, int fd) : ssl_(std::move(ssl)), fd_(fd) {}
   SSL* ssl() { return ssl_.get(); }
-  std::string_view error() const override { return error_; }
+  absl::Status error() const override { return error_; }
   ~TlsTransport() override {
     SSL_shutdown(ssl_.get());  // says goodbye if the socket takes it; does not wait for the answer
     ERR_clear_error();
@@ -99,13 +108,13 @@ class TlsTransport final : public Transport {
       return Result::kWouldBlock;
     }
     // With TLS 1.3 a server refuses our certificate after the handshake, by an alert.
-    if (ERR_peek_last_error() != 0) error_ = absl::StrCat("TLS: ", TakeError());
+    if (ERR_peek_last_error() != 0) error_ = TakeErrorStatus();
     return Result::kClosed;
   }
 
   SslPtr ssl_;
   const int fd_;
-  std::string error_;
+  absl::Status error_;
 };
 
 bool IsAddress(const std::string& host) {
@@ -187,12 +196,10 @@ absl::StatusOr<std::unique_ptr<Transport>> TlsContext::Connect(int fd, const std
       return absl::FailedPreconditionError(
           absl::StrCat("TLS: the certificate of ", host, " is refused: ", X509_verify_cert_error_string(verdict)));
     }
-    const unsigned long code = ERR_peek_last_error();
-    const bool alert = ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) > SSL_AD_REASON_OFFSET;
-    if (code == 0) return absl::UnavailableError("TLS: the server closed the connection during the handshake");
-    // An alert is the server's own refusal, such as of a missing or unknown certificate of ours.
-    const std::string why = absl::StrCat("TLS: ", alert ? "the server refused us: " : "", TakeError());
-    return alert ? absl::FailedPreconditionError(why) : absl::UnavailableError(why);
+    if (ERR_peek_last_error() == 0) {
+      return absl::UnavailableError("TLS: the server closed the connection during the handshake");
+    }
+    return TakeErrorStatus();
   }
   return std::unique_ptr<Transport>(std::move(transport));
 }

@@ -8,7 +8,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "sink/server_clock.h"
@@ -25,8 +24,9 @@ class Transport {
   // Writes some of the bytes. kOk with `*bytes` > 0. After kWouldBlock, a repeated call must offer the same bytes
   // first.
   virtual Result Write(std::span<const char> from, size_t* bytes) noexcept = 0;
-  // Why it was closed, where more is known than that the peer is gone.
-  virtual std::string_view error() const { return {}; }
+  // Why it was closed, where more is known than that the peer is gone; OK otherwise. kFailedPrecondition: the server
+  // refuses us, and would again.
+  virtual absl::Status error() const { return absl::OkStatus(); }
 };
 
 // What the server said of itself and of us before the first write.

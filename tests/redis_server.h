@@ -68,6 +68,7 @@ class RedisServer {
     std::filesystem::remove(socket());
   }
 
+  pid_t pid() const { return pid_; }
   std::string socket() const { return folder_ + "/redis.sock"; }
   const std::string& folder() const { return folder_; }
 

@@ -382,6 +382,7 @@ absl::Status Bridge::feed_status() const {
 
 absl::Status Bridge::refused() const {
   for (const std::unique_ptr<Lane>& lane : lanes_) {
+    if (lane->superseded()) return absl::AlreadyExistsError(lane->last_error());
     if (lane->state() == Lane::State::kRefused && lane->counts().connects->Get() == 0) {
       return absl::PermissionDeniedError(lane->last_error());
     }

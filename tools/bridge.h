@@ -80,7 +80,8 @@ class Bridge {
   Summary Summarize() const;
   bool feeds_done() const;           // every file and counted synth feed is in
   absl::Status feed_status() const;  // the first file that could not be read to its end
-  // The error of a lane whose credentials were refused before it was ever connected; OK otherwise.
+  // The error of a lane that was refused before it was ever connected, or whose place another bridge has taken; OK
+  // otherwise.
   absl::Status refused() const;
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
   // The tables, for readers of this process.

@@ -6,6 +6,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -504,10 +505,13 @@ bool Loader::ReadFile() {
   };
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::fopen(file_.c_str(), "rbe"), &std::fclose);
   if (in == nullptr) return failed(std::strerror(errno));
-  std::string text(kFileBytesMax + 1, '\0');
-  text.resize(std::fread(text.data(), 1, text.size(), in.get()));
+  std::string text;
+  std::array<char, 64 << 10> piece;
+  while (const size_t bytes = std::fread(piece.data(), 1, piece.size(), in.get())) {
+    text.append(piece.data(), bytes);
+    if (text.size() > kFileBytesMax) return failed("larger than 16 MiB");
+  }
   if (std::ferror(in.get()) != 0) return failed(std::strerror(errno));
-  if (text.size() > kFileBytesMax) return failed("larger than 16 MiB");
 
   toml::table root;
   try {

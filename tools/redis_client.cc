@@ -80,8 +80,8 @@ struct RedisClient::Impl {
         continue;
       }
       if (read == Transport::Result::kClosed || wrote == Transport::Result::kClosed) {
-        const std::string why(line.transport->error());
-        return Fail(why.empty() ? "the server closed the connection" : why);
+        const absl::Status why = line.transport->error();
+        return Fail(why.ok() ? "the server closed the connection" : why.message());
       }
       if (SystemClock::ReadMonotonic() >= deadline) {
         return Fail(absl::StrCat("no answer within ", timeout_ns / kNsPerMs, " ms"));
@@ -127,7 +127,7 @@ absl::StatusOr<RedisClient> RedisClient::Connect(const RedisTarget& target, int6
 }
 
 absl::Status RedisClient::Authenticate(const RedisTarget& target) {
-  if (!target.password.empty()) {
+  if (!target.password.empty() || !target.user.empty()) {
     std::vector<std::string_view> words = {"AUTH"};
     if (!target.user.empty()) words.push_back(target.user);
     words.push_back(target.password);

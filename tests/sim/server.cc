@@ -109,14 +109,20 @@ std::string Server::Execute(ClientId id, const Words& words) {
     if (time_forbidden_) return Error("NOPERM this user has no permissions to run the 'time' command");
     return absl::StrCat("*2\r\n", Bulk(absl::StrCat(now_us_ / 1'000'000)), Bulk(absl::StrCat(now_us_ % 1'000'000)));
   }
-  if (command == "GET") {
-    if (words.size() != 2) return WrongArguments(command);
+  if (command == "GETRANGE" || command == "GET") {
+    if (words.size() != (command == "GET" ? 2 : 4)) return WrongArguments(command);
     if (error_.starts_with("LOADING") || error_.starts_with("BUSY") || error_.starts_with("MASTERDOWN") ||
         error_.starts_with("CLUSTERDOWN") || error_.starts_with("NOAUTH")) {
       return Error(error_);
     }
     const Key* key = Find(words[1]);
-    return key == nullptr ? "$-1\r\n" : Bulk(key->value);
+    if (command == "GET") return key == nullptr ? "$-1\r\n" : Bulk(key->value);
+    // Only from the beginning, as lanes ask.
+    int64_t last = 0;
+    if (words[2] != "0" || !absl::SimpleAtoi(words[3], &last) || last < 0) {
+      return Error("ERR value is not an integer or out of range");
+    }
+    return Bulk(key == nullptr ? "" : std::string_view(key->value).substr(0, static_cast<size_t>(last) + 1));
   }
   if (command == "PTTL") {
     if (words.size() != 2) return WrongArguments(command);

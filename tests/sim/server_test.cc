@@ -139,6 +139,7 @@ TEST_F(ServerTest, AnswersRandomCommandsAsTheRealOne) {
         break;
       case 12:
         ExpectSame({"SETEX", key});
+        ExpectSame({"GETRANGE", key, "0", random.Chance(0.5) ? "4" : "4095"});
         break;
       default:
         ExpectSame({"GET", key});

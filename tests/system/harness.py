@@ -48,7 +48,11 @@ class Redis:
         self.arguments = [shutil.which(program) or program, "--port", "0", "--unixsocket", self.socket, "--save", "",
                           "--appendonly", "no", "--dir", self.folder, *arguments]
         self.process = None
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def spawn(self):
         with open(os.path.join(self.folder, "log"), "ab") as log:
@@ -79,6 +83,7 @@ class Redis:
             os.unlink(self.socket)
 
     def close(self):
+        self.client.close()
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
