@@ -64,7 +64,7 @@ DecimalError ParseDecimalPadded(const char* begin, const char* end, Decimal* out
 namespace decimal_internal {
 std::strong_ordering CompareUnequalExponents(Decimal a, Decimal b) noexcept;
 bool AddUnequalExponents(Decimal a, Decimal b, Decimal* sum) noexcept;
-}
+}  // namespace decimal_internal
 
 // By value, exact for all pairs of exponents.
 inline std::strong_ordering Compare(Decimal a, Decimal b) noexcept {

@@ -91,11 +91,12 @@ struct Handshake::Impl {
   }
 
   void Greet();
+  void Name();
   void List();
   absl::Status OnList(const redisReply& reply);
-  bool IsOurs(const ListedClient& client) const {
+  bool IsOwn(const ListedClient& client) const {
     int64_t id = 0;
-    return absl::SimpleAtoi(client.id, &id) && std::find(own_ids.begin(), own_ids.end(), id) != own_ids.end();
+    return absl::SimpleAtoi(client.id, &id) && options.own->Has(id);
   }
   // What a predecessor sent is given time to arrive, from when we stopped using it.
   void BeUnfenced() {
@@ -113,7 +114,6 @@ struct Handshake::Impl {
   std::string unsent;
   std::deque<OnReply> awaited;
   ServerInfo server;
-  std::vector<int64_t> own_ids;
   MonoNs fence_began;
   MonoNs list_at = kNever;
   MonoNs wait_until;
@@ -135,12 +135,6 @@ void Handshake::Impl::Greet() {
     }
   }
   if (options.db != 0) Call({"SELECT", absl::StrCat(options.db)}, ToStatus);
-  // Who may not use CLIENT can be told apart from nobody, and ends nobody.
-  Call({"CLIENT", "SETNAME", options.client_name}, [this](const redisReply& reply) {
-    if (!IsForbidden(reply)) return ToStatus(reply);
-    BeUnfenced();
-    return absl::OkStatus();
-  });
   // Who may not ask takes every connection to be to another server.
   Call({"INFO", "server"}, [this](const redisReply& reply) {
     if (IsForbidden(reply)) return absl::OkStatus();
@@ -151,6 +145,7 @@ void Handshake::Impl::Greet() {
   });
   Call({"CLIENT", "ID"}, [this](const redisReply& reply) {
     server.client_id = reply.type == REDIS_REPLY_INTEGER ? reply.integer : 0;
+    if (server.client_id != 0) options.own->Add(server.run_id, server.client_id);
     return IsForbidden(reply) ? absl::OkStatus() : ToStatus(reply);
   });
   Call({"TIME"}, [this, asked = clock->Now()](const redisReply& reply) {
@@ -161,6 +156,15 @@ void Handshake::Impl::Greet() {
       server.clock.OnTime(asked, clock->Now(), seconds * 1'000'000 + us);
     }
     return IsForbidden(reply) ? absl::OkStatus() : ToStatus(reply);
+  });
+}
+
+void Handshake::Impl::Name() {
+  // Who may not use CLIENT can be told apart from nobody, and ends nobody.
+  Call({"CLIENT", "SETNAME", options.client_name}, [this](const redisReply& reply) {
+    if (!IsForbidden(reply)) return ToStatus(reply);
+    BeUnfenced();
+    return absl::OkStatus();
   });
 }
 
@@ -178,13 +182,17 @@ absl::Status Handshake::Impl::OnList(const redisReply& reply) {
   if (absl::Status status = ToStatus(reply); !status.ok()) return status;
   std::vector<ListedClient> others;
   const std::string own_id = absl::StrCat(server.client_id);
+  const std::string_view instance = std::string_view(options.client_name).substr(0, options.client_name.rfind(':') + 1);
   for (const std::string_view line : absl::StrSplit(View(reply), '\n', absl::SkipEmpty())) {
     const ListedClient client = ParseListed(line);
-    if (client.name == options.client_name && client.id != own_id) others.push_back(client);
+    if (client.id == own_id) continue;
+    const bool of_instance =
+        client.name.starts_with(instance) && client.name.find(':', instance.size()) == client.name.npos;
+    if (client.name == options.client_name || (of_instance && !IsOwn(client))) others.push_back(client);
   }
   if (options.refuse_rival) {
     for (const ListedClient& other : others) {
-      if (other.idle_s > kLivingIdleSeconds || IsOurs(other)) continue;
+      if (other.idle_s > kLivingIdleSeconds || IsOwn(other)) continue;
       // What died a moment ago looks like it lives; what lives still does in a while.
       const MonoNs now = clock->Now();
       if (now - fence_began > kRivalPatienceNs) {
@@ -235,9 +243,9 @@ Handshake::~Handshake() = default;
 
 void Handshake::Greet() { impl_->Greet(); }
 
-void Handshake::Fence(std::vector<int64_t> own_ids) {
-  impl_->own_ids = std::move(own_ids);
+void Handshake::Fence() {
   impl_->fence_began = impl_->clock->Now();
+  impl_->Name();
   impl_->List();
 }
 

@@ -180,8 +180,11 @@ void Lane::OnSession(Session session, MonoNs now) {
   fenced_ = session.server.fenced;
   server_->Set(absl::StrCat("redis ", session.server.version.empty() ? "of unknown version" : session.server.version,
                             run_id_.empty() ? "" : " run_id ", run_id_));
+  const int64_t jump_ns = server_clock_.GapTo(session.server.clock);
   server_clock_ = session.server.clock;
-  awaits_time_ = clock_in_doubt_ = false;
+  awaits_time_ = false;
+  // A greeting that took long says little of the server's clock.
+  clock_in_doubt_ = server_clock_.uncertainty_ns() > kClockJumpNs;
   CheckExpiry(session.server.version);
   resume_at_ = MonoNs{};
   back_off_ns_ = 0;
@@ -192,6 +195,7 @@ void Lane::OnSession(Session session, MonoNs now) {
     prices_.Resync(now);
     documents_.Resync(now);
   }
+  if (!other_server) OnClockJump(jump_ns, now);
   // The first command measures the line.
   pacer_.OnProbe(now);
   SendBare(InFlight::Kind::kPing, kPing, now);
@@ -476,8 +480,11 @@ void Lane::OnServerTime(const InFlight& entry, const ServerReply& reply, MonoNs 
     return;
   }
   const int64_t jump_ns = server_clock_.OnTime(entry.sent, now, reply.pair[0] * 1'000'000 + reply.pair[1]);
+  OnClockJump(jump_ns, now);
+}
+
+void Lane::OnClockJump(int64_t jump_ns, MonoNs now) {
   if (jump_ns <= kClockJumpNs && jump_ns >= -kClockJumpNs) return;
-  // Every deadline that was sent by the old offset is wrong by the jump.
   Say(LogLevel::kWarn, absl::StrCat("the server's clock jumped by ", jump_ns / kNsPerMs,
                                     " ms beside ours: every living value is sent again"));
   prices_.Resync(now);

@@ -119,6 +119,8 @@ class Lane final : public Agent {
   // A command without arguments: PING or TIME.
   void SendBare(InFlight::Kind kind, std::string_view command, MonoNs now);
   void OnServerTime(const InFlight& entry, const ServerReply& reply, MonoNs now);
+  // Every deadline that was sent by the old reckoning is wrong by the jump.
+  void OnClockJump(int64_t jump_ns, MonoNs now);
   int WriteOut(MonoNs now);
   void WatchForStall(MonoNs now);
   // State and error are shown and logged once, when they change.

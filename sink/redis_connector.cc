@@ -13,10 +13,6 @@
 #include "sink/wait.h"
 
 namespace tickbridge {
-namespace {
-constexpr size_t kOwnIdsMax = 256;
-}
-
 absl::StatusOr<std::unique_ptr<RedisConnector>> RedisConnector::Create(Options options) {
   std::shared_ptr<TlsContext> tls;
   if (options.target.tls) {
@@ -116,9 +112,7 @@ void RedisConnector::HelperLoop() {
       status = greeted.status();
       if (greeted.ok()) attempt = *std::move(greeted);
     } else if (attempt.has_value()) {
-      const int64_t id = attempt->handshake->server().client_id;
-      attempt->handshake->Fence(OwnIds(attempt->handshake->server().run_id));
-      own_ids_.push_back(id);
+      attempt->handshake->Fence();
       status = Turn(&*attempt);
     }
     if (!status.ok()) attempt.reset();
@@ -128,13 +122,6 @@ void RedisConnector::HelperLoop() {
     attempt_ = std::move(attempt);
     outcome_ = std::move(status);
   }
-}
-
-const std::vector<int64_t>& RedisConnector::OwnIds(const std::string& run_id) {
-  if (run_id != ids_run_id_) own_ids_.clear();  // another server process counts anew
-  ids_run_id_ = run_id;
-  if (own_ids_.size() > kOwnIdsMax) own_ids_.erase(own_ids_.begin());
-  return own_ids_;
 }
 
 absl::StatusOr<RedisConnector::Attempt> RedisConnector::Greet() {
@@ -151,6 +138,7 @@ absl::StatusOr<RedisConnector::Attempt> RedisConnector::Greet() {
   hello.client_name = options_.client_name;
   hello.fence_wait_ns = options_.fence_wait_ns;
   hello.refuse_rival = options_.refuse_rival;
+  hello.own = options_.own;
   absl::StatusOr<Line> line = Dial(options_.target, tls_.get(), options_.timeout_ns, stop_fd_);
   if (!line.ok()) return line.status();
   Attempt attempt;

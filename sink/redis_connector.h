@@ -13,7 +13,6 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,8 +31,9 @@ class RedisConnector final : public Connector {
     std::string client_name;  // `tickbridge:<instance>:<lane>`, without spaces
     int64_t timeout_ns = 5'000'000'000;
     int64_t fence_wait_ns = kNsPerSec;
-    bool refuse_rival = false;     // where another living bridge has our name, see Handshake
-    const Clock* clock = nullptr;  // outlives it; null: the system's
+    bool refuse_rival = false;  // where another living bridge has our name, see Handshake
+    std::shared_ptr<OwnConnections> own = std::make_shared<OwnConnections>();  // shared by the lanes of a bridge
+    const Clock* clock = nullptr;                                              // outlives it; null: the system's
   };
 
   // Errors: kInvalidArgument: the files of TLS.
@@ -59,17 +59,12 @@ class RedisConnector final : public Connector {
   absl::StatusOr<Attempt> Greet();
   // Steps the handshake until it has an outcome.
   absl::Status Turn(Attempt* attempt);
-  const std::vector<int64_t>& OwnIds(const std::string& run_id);
 
   const Options options_;
   const std::shared_ptr<TlsContext> tls_;
   const SystemClock system_clock_;
   const Clock* const clock_;
   int stop_fd_;  // an eventfd, readable when an attempt is to end
-
-  // Of the connections made so far to one server process. The helper's.
-  std::string ids_run_id_;
-  std::vector<int64_t> own_ids_;
 
   std::mutex mutex_;
   std::condition_variable wake_;

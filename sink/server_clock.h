@@ -36,6 +36,13 @@ class ServerClock {
     return contradiction;
   }
   void Forget() noexcept { known_ = false; }
+  // By how much another reckoning of the same clock contradicts this one.
+  int64_t GapTo(const ServerClock& other) const noexcept {
+    if (!known_ || !other.known_) return 0;
+    return other.low_ns_ > high_ns_   ? other.low_ns_ - high_ns_
+           : other.high_ns_ < low_ns_ ? other.high_ns_ - low_ns_
+                                      : 0;
+  }
   bool known() const noexcept { return known_; }
   // What the server's clock shows at our `time`, at the earliest.
   UnixMs At(MonoNs time) const noexcept { return ToUnixMs(UnixNs{time.value + low_ns_}); }

@@ -253,6 +253,7 @@ absl::Status Bridge::AddLane(uint32_t index, uint32_t runner) {
   connect.timeout_ns = config.redis.connect_timeout_ns;
   connect.fence_wait_ns = config.redis.fence_wait_ns;
   connect.refuse_rival = !options_.replay;
+  connect.own = own_connections_;
   connect.clock = clock_.get();
   Lane::Options options;
   options.index = index;

@@ -21,6 +21,7 @@
 #include "core/runner.h"
 #include "feed/feed.h"
 #include "sink/lane.h"
+#include "sink/own_connections.h"
 #include "sink/redis_target.h"
 #include "tools/config.h"
 
@@ -111,6 +112,7 @@ class Bridge {
   std::vector<std::unique_ptr<Ingest>> ingests_;
   std::vector<std::unique_ptr<Feed>> feeds_;
   std::vector<std::unique_ptr<Gate>> gates_;
+  std::shared_ptr<OwnConnections> own_connections_ = std::make_shared<OwnConnections>();
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<std::unique_ptr<RestoreAgent>> restore_agents_;
   std::vector<std::vector<Agent*>> agents_;  // by runner

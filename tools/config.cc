@@ -507,7 +507,8 @@ bool Loader::ReadFile() {
   if (in == nullptr) return failed(std::strerror(errno));
   std::string text;
   std::array<char, 64 << 10> piece;
-  while (const size_t bytes = std::fread(piece.data(), 1, piece.size(), in.get())) {
+  while (std::feof(in.get()) == 0 && std::ferror(in.get()) == 0) {
+    const size_t bytes = std::fread(piece.data(), 1, piece.size(), in.get());
     text.append(piece.data(), bytes);
     if (text.size() > kFileBytesMax) return failed("larger than 16 MiB");
   }

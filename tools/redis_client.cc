@@ -70,7 +70,8 @@ struct RedisClient::Impl {
       if (raw != nullptr) return ReplyPtr(static_cast<redisReply*>(raw));
       size_t bytes = 0;
       Transport::Result wrote = Transport::Result::kWouldBlock;
-      if (!unsent.empty() && (wrote = line.transport->Write(unsent, &bytes)) == Transport::Result::kOk) {
+      if (!unsent.empty()) wrote = line.transport->Write(unsent, &bytes);
+      if (wrote == Transport::Result::kOk) {
         unsent.erase(0, bytes);
         continue;
       }

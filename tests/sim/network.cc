@@ -133,7 +133,7 @@ void SimConnector::Connect() {
 }
 
 void SimConnector::Fence() {
-  handshake_->Fence({});
+  handshake_->Fence();
   gives_up_at_ = network_->clock()->Now() + 10 * kNsPerSec;
   turning_ = true;
 }

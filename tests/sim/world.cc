@@ -68,11 +68,12 @@ struct World::Bridge {
         core{&world->clock_, &symbols, &table, &dirty, &documents, &sources, &world->classes_},
         ingest(core, {.feed = "sim"}, counters.get()) {
     const Scenario& scenario = world->scenario_;
+    const auto own = std::make_shared<OwnConnections>();
     for (uint32_t i = 0; i < scenario.lanes; ++i) {
       Handshake::Options hello;
       hello.client_name = absl::StrCat("tickbridge:sim:", i);
       hello.fence_wait_ns = kNsPerSec / 4;
-      hello.refuse_rival = world->lives_ <= 1;
+      hello.own = own;
       auto connector = std::make_unique<SimConnector>(&world->network_, hello);
       connectors.push_back(connector.get());
       Lane::Options options;
@@ -182,6 +183,8 @@ void World::StartBridge() {
   ++lives_;
   bridge_starts_at_.reset();
   bridge_ = std::make_unique<Bridge>(this);
+  sequence_bases_.resize(static_cast<size_t>(lives_) + 1);
+  sequence_bases_.back() = bridge_->table.sequence_base();
   received_.clear();
   documents_.clear();
   seen_document_.clear();
@@ -208,6 +211,7 @@ void World::RestartServer(bool empty) {
     if (const auto seen = seen_.find(name); seen != seen_.end()) {
       seen->second.sequence = static_cast<uint64_t>(Member(key.value, "Sequence"));
       seen->second.timestamp = Member(key.value, "Timestamp");
+      seen->second.life = LifeOf(seen->second.sequence);
     }
     if (const auto seen = seen_document_.find(name); seen != seen_document_.end()) {
       seen->second = Member(key.value, "n");
@@ -216,6 +220,13 @@ void World::RestartServer(bool empty) {
   server_.Restart(std::move(keys));
   if (!empty) old_data_in_life_ = lives_;
   Trace(empty ? "server restarted empty" : "server restarted with old data");
+}
+
+int World::LifeOf(uint64_t sequence) const {
+  // What an earlier bridge sent may still arrive in the life of the next.
+  int life = lives_;
+  while (life > 1 && sequence < sequence_bases_[static_cast<size_t>(life)]) --life;
+  return life;
 }
 
 void World::Meanwhile() {
@@ -284,6 +295,7 @@ void World::SendDocument() {
   const uint64_t accepted = bridge_->ingest.counts().accepted->Get();
   bridge_->ingest.OnDocument(record);
   if (bridge_->ingest.counts().accepted->Get() == accepted) return;
+  Trace(absl::StrCat("document ", key, record.deleted ? " deleted" : " is ", version));
   last.version = version;
   last.deleted = record.deleted;
   last.received[version] = clock_.Now();
@@ -437,7 +449,7 @@ void World::CheckSums() {
 
 void World::CheckConvergence() {
   const MonoNs now = clock_.Now();
-  const int64_t slack_ns = scenario_.absolute ? kClockSlackNs : kNsPerMs;
+  const int64_t slack_ns = scenario_.absolute ? kClockSlackNs : 2 * kNsPerMs;
   QuoteEncoder encoder(std::span(classes_[0].members).first(7));  // what does not depend on when it was sent
   std::vector<char> buffer(encoder.bytes_max() + 64);
   for (uint32_t i = 0; i < bridge_->symbols.size(); ++i) {
@@ -482,7 +494,7 @@ void World::CheckConvergence() {
 
 void World::OnChange(const std::string& name, const Server::Key* before, const Server::Key* after) {
   ++tally_.changes;
-  if (after == nullptr) return;
+  if (after == nullptr) return Trace(absl::StrCat(name, " is deleted"));
   if (name.starts_with("price:")) {
     OnPrice(name, before, *after);
   } else if (name.starts_with("hft:")) {
@@ -497,15 +509,15 @@ void World::OnPrice(const std::string& name, const Server::Key* before, const Se
   if (trace_) Trace(absl::StrCat(name, " = ", after.value, " until ", after.expires_ms.value_or(0)));
 
   Seen& seen = seen_[name];
-  // A restarted bridge cannot know of a key that has run out.
-  if (before == nullptr && seen.life != lives_) seen.timestamp = 0;
+  // A restarted bridge cannot know of a key that has run out, nor of one that came back after it had looked.
+  if (seen.life != lives_ && (before == nullptr || old_data_in_life_ == lives_)) seen.timestamp = 0;
   if (!scenario_.unfenced && sequence < seen.sequence) {
     Violated("monotonic", absl::StrCat(name, ": Sequence ", seen.sequence, " is followed by ", sequence));
   }
   if (!scenario_.unfenced && timestamp < seen.timestamp) {
     Violated("monotonic", absl::StrCat(name, ": Timestamp ", seen.timestamp, " is followed by ", timestamp));
   }
-  seen = {std::max(seen.sequence, sequence), std::max(seen.timestamp, timestamp), lives_};
+  seen = {std::max(seen.sequence, sequence), std::max(seen.timestamp, timestamp), LifeOf(sequence)};
   int64_t number = 0;
   if (before != nullptr && old_data_in_life_ != lives_ && absl::SimpleAtoi(symbol.substr(1), &number) &&
       !Clears(static_cast<uint64_t>(number)) && !scenario_.unfenced) {
@@ -541,6 +553,7 @@ void World::OnPrice(const std::string& name, const Server::Key* before, const Se
 
 void World::OnDocument(const std::string& name, const Server::Key& after) {
   const int64_t version = Member(after.value, "n");
+  if (trace_) Trace(absl::StrCat(name, " = ", after.value, " until ", after.expires_ms.value_or(0)));
   int64_t& seen = seen_document_[name];
   if (!scenario_.unfenced && version < seen) {
     Violated("monotonic", absl::StrCat(name, ": ", seen, " is followed by ", version));

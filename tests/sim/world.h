@@ -72,6 +72,8 @@ class World {
   void StopBridge(bool host_vanishes);
   void RestartServer(bool empty);
   void Quiesce();
+  // The life of the bridge that wrote a value.
+  int LifeOf(uint64_t sequence) const;
   void CheckConvergence();
   void CheckSums();
   void OnChange(const std::string& name, const Server::Key* before, const Server::Key* after);
@@ -91,7 +93,8 @@ class World {
   Server server_;
   Network network_;
   std::unique_ptr<Bridge> bridge_;
-  int lives_ = 0;  // of the bridge
+  int lives_ = 0;                         // of the bridge
+  std::vector<uint64_t> sequence_bases_;  // by life
   // In this life of the bridge the server came back with old data: what the bridge read back before was of another.
   int old_data_in_life_ = 0;
   bool feeding_ = false;

@@ -170,10 +170,10 @@ class Restart(BridgeCase):
         try:
             for _ in range(5):
                 self.again()
+                before = self.redis.client.get("price:S0:latest")
                 for _ in range(30):
                     self.tick(50)
                 # Somewhere in the middle of them:
-                before = self.redis.client.get("price:S0:latest")
                 harness.wait_until(lambda: self.redis.client.get("price:S0:latest") != before, "it writes")
             self.tick(50)
             harness.wait_until(lambda: all((self.value(f"S{i}") or {}).get("Timestamp") == self.stamp
