@@ -90,8 +90,8 @@ struct LatestTable::Editor {
     present = static_cast<FieldMask>(present & ~(tick.cleared & kGroup));
   }
   // For a Restore that is still to come.
-  void NoteCleared(const Tick& tick) noexcept {
-    meta |= uint64_t{static_cast<FieldMask>(tick.cleared & kClearableFields)} << Meta::kWasClearedShift;
+  void NoteCleared(FieldMask cleared) noexcept {
+    meta |= uint64_t{static_cast<FieldMask>(cleared & kClearableFields)} << Meta::kWasClearedShift;
   }
   void NoteReset() noexcept { meta |= uint64_t{1} << Meta::kWasResetShift; }
   bool WasReset() const noexcept { return (meta >> Meta::kWasResetShift & 1) != 0; }
@@ -221,7 +221,10 @@ MergeResult LatestTable::Merge(SymbolId id, const Tick& tick, const TickContext&
     timestamp_ms =
         std::max(timestamp_ms, tick.trade_time.value != 0 ? ToUnixMs(tick.trade_time).value : context.clock.value);
   }
-  if (tick.cleared != 0) edit.NoteCleared(tick);
+  if (tick.cleared != 0) {
+    edit.NoteCleared(
+        static_cast<FieldMask>(tick.cleared & ((quote_new ? kQuoteFields : 0) | (trade_new ? kTradeFields : 0))));
+  }
   if (tick.has_status) {
     edit.meta = (edit.meta & ~(uint64_t{7} << Meta::kStatusShift)) | uint64_t(tick.status) << Meta::kStatusShift;
   }
@@ -255,8 +258,9 @@ void LatestTable::Restore(SymbolId id, const Quote& stored) noexcept {
     const VenueNs time{group_time.load(kOwn)};
     return time.value != 0 && ToUnixMs(time) < stored.timestamp;
   };
-  const bool quote_newer = is_newer(slot.quote_time_ns);
-  const bool trade_newer = is_newer(slot.trade_time_ns);
+  // After a reset venue times begin anew, and say nothing about those of before.
+  const bool quote_newer = !edit.WasReset() && is_newer(slot.quote_time_ns);
+  const bool trade_newer = !edit.WasReset() && is_newer(slot.trade_time_ns);
   for (const Field field : {Field::kBid, Field::kAsk, Field::kBidSize, Field::kAskSize}) {
     edit.RestoreField(field, stored, quote_newer);
   }

@@ -28,8 +28,9 @@ int Restore::Apply(uint32_t runner) noexcept {
     box.filled.store(false, std::memory_order_relaxed);
   }
   for (const Posted& one : posted) {
-    const bool owned = table_->Owner(one.id) != kNoOwner;
-    if (!table_->Claim(one.id, OwnerId{runner + 1})) {
+    const OwnerId self{runner + 1};
+    const bool owned = table_->Owner(one.id) == self;
+    if (!table_->Claim(one.id, self)) {
       Post(one.id, one.stored);  // it changed hands meanwhile
       continue;
     }

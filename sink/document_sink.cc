@@ -109,6 +109,7 @@ void DocumentSink::Send(const DocumentTable::Taken& taken, Outbox* outbox, MonoN
     const Lifetime lifetime = LifetimeOf(document.ttl_ns, now - document.received, server_clock_, now);
     if (lifetime.kind == Lifetime::Kind::kNone) {
       entry.kind = InFlight::Kind::kDocumentExpired;
+      state.resend = false;
       if (document.sequence > state.settled) {
         ++state.in_flight;
         outbox->CommitNothing(entry);
@@ -154,6 +155,8 @@ void DocumentSink::OnLost(const InFlight& entry, bool first_at_disconnect) {
   const DocumentId id{entry.id};
   DocumentState& state = State(id);
   --state.in_flight;
+  // In a row: not if something else was first in between.
+  if (!first_at_disconnect) state.disconnects = 0;
   if (first_at_disconnect && ++state.disconnects >= kDisconnectsMax) {
     Log(LogLevel::kError,
         "sink: a document was given up: the connection ended twice in a row while it was being written");
@@ -175,7 +178,7 @@ void DocumentSink::Resync(MonoNs now) {
     if (document.deadline > now) live.push_back(id);
   });
   for (const DocumentId id : live) {
-    if (State(id).written_ns != 0) State(id).resend = true;
+    if (State(id).deadline_ns > now.value) State(id).resend = true;
     core_.documents->Requeue(id, now);
   }
 }

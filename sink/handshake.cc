@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -31,12 +32,18 @@ constexpr MonoNs kNever{std::numeric_limits<int64_t>::max()};
 
 std::string_view View(const redisReply& reply) { return {reply.str, reply.len}; }
 bool IsError(const redisReply& reply) { return reply.type == REDIS_REPLY_ERROR; }
-bool IsForbidden(const redisReply& reply) { return IsError(reply) && RedisErrorCode(View(reply)) == "NOPERM"; }
+// By an ACL, or since the command was renamed or taken away.
+bool IsForbidden(const redisReply& reply) {
+  const std::string_view text = View(reply);
+  return IsError(reply) && (RedisErrorCode(text) == "NOPERM" || text.starts_with("ERR unknown command") ||
+                            absl::StartsWithIgnoreCase(text, "ERR unknown subcommand"));
+}
 
 absl::Status ToStatus(const redisReply& reply) {
   if (!IsError(reply)) return absl::OkStatus();
-  if (ClassifyRedisError(View(reply)) == RedisErrorKind::kAuth) return absl::PermissionDeniedError(View(reply));
-  return absl::UnavailableError(View(reply));
+  const std::string_view text = ShownError(View(reply));
+  if (ClassifyRedisError(text) == RedisErrorKind::kAuth) return absl::PermissionDeniedError(text);
+  return absl::UnavailableError(text);
 }
 
 // A line `name:value` of INFO.
@@ -145,8 +152,12 @@ void Handshake::Impl::Greet() {
   });
   Call({"CLIENT", "ID"}, [this](const redisReply& reply) {
     server.client_id = reply.type == REDIS_REPLY_INTEGER ? reply.integer : 0;
-    if (server.client_id != 0) options.own->Add(server.run_id, server.client_id);
-    return IsForbidden(reply) ? absl::OkStatus() : ToStatus(reply);
+    if (IsForbidden(reply)) {
+      BeUnfenced();  // who does not know itself could end itself
+      return absl::OkStatus();
+    }
+    if (server.client_id != 0) options.own->Add(options.client_name, server.run_id, server.client_id);
+    return ToStatus(reply);
   });
   Call({"TIME"}, [this, asked = clock->Now()](const redisReply& reply) {
     int64_t seconds = 0;

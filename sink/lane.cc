@@ -104,7 +104,8 @@ Lane::Lane(const Core& core, Options options, std::unique_ptr<Connector> connect
                .lanes = options_.lanes,
                .producer = options_.producer,
                .restore = options_.restore,
-               .server_clock = &server_clock_},
+               .server_clock = &server_clock_,
+               .max_ahead_ns = options_.max_ahead_ns},
               &counts_),
       documents_(core, options_.index, &server_clock_, &counts_),
       pacer_(options_.share, options_.max_in_flight),
@@ -126,8 +127,20 @@ Lane::Lane(const Core& core, Options options, std::unique_ptr<Connector> connect
 Lane::~Lane() = default;
 
 int Lane::DoWork() noexcept {
-  const MonoNs now = core_.clock->Now();
   SayState();
+  const int work = Turn(core_.clock->Now());
+  const uint64_t cycle = cycles_.load(std::memory_order_relaxed) + 1;  // only written here
+  if (!Quiet()) busy_cycle_.store(cycle, std::memory_order_release);
+  cycles_.store(cycle, std::memory_order_release);
+  return work;
+}
+
+bool Lane::Quiet() const {
+  return outbox_.empty() && prices_.Idle() && documents_.Idle() && core_.documents->Empty(options_.index) &&
+         core_.dirty->SizeApprox(options_.index) == 0;
+}
+
+int Lane::Turn(MonoNs now) {
   if (transport_ == nullptr) return Reconnect(now);
   int work = ReadReplies(now);
   if (transport_ == nullptr) return work;
@@ -235,11 +248,13 @@ void Lane::ScheduleRetry(int64_t interval_ns, MonoNs now) {
 }
 
 void Lane::DropConnection(Ending ending) {
+  // What never left cannot have ended anything.
+  const bool sent = outbox_.Unsent().size() < outbox_.bytes_in_flight();
   transport_.reset();
   in_flight_->Set(0);
   pacer_.OnDisconnected();
   outbox_.DropUnsent();
-  for (bool first = ending == Ending::kClosed; !outbox_.empty(); first = false) Lost(outbox_.Pop(), first);
+  for (bool first = ending == Ending::kClosed && sent; !outbox_.empty(); first = false) Lost(outbox_.Pop(), first);
 }
 
 void Lane::Disconnect(std::string_view why, MonoNs now) {
@@ -308,7 +323,10 @@ bool Lane::OnReply(const ServerReply& reply, MonoNs now) {
     return false;
   }
   const InFlight entry = outbox_.Pop();
-  if (reply.kind == ServerReply::Kind::kError && entry.kind != InFlight::Kind::kTime) {
+  // That TIME is forbidden is an answer, too; that the server is busy is none.
+  const bool no_time = entry.kind == InFlight::Kind::kTime && reply.kind == ServerReply::Kind::kError &&
+                       ClassifyRedisError(reply.text) == RedisErrorKind::kPermanent;
+  if (reply.kind == ServerReply::Kind::kError && !no_time) {
     OnErrorReply(entry, reply.text, now);
     return transport_ != nullptr;
   }
@@ -347,8 +365,8 @@ void Lane::NoteError(std::string_view text, MonoNs now) {
     noted_errors_.emplace(code, now);
   }
   if (!is_new) return;
-  last_error_->Set(text);
-  Say(LogLevel::kWarn, absl::StrCat("Redis answered: ", text));
+  last_error_->Set(ShownError(text));
+  Say(LogLevel::kWarn, absl::StrCat("Redis answered: ", ShownError(text)));
 }
 
 void Lane::OnErrorReply(const InFlight& entry, std::string_view text, MonoNs now) {
@@ -358,13 +376,13 @@ void Lane::OnErrorReply(const InFlight& entry, std::string_view text, MonoNs now
   if (kind == RedisErrorKind::kPermanent) return Settle(entry, LaneCounts::End::kFailed, now);
   Lost(entry, false);
   if (kind == RedisErrorKind::kAuth) {
-    Disconnect(text, now);
+    Disconnect(ShownError(text), now);
     return;
   }
   if (now >= resume_at_) {
     back_off_ns_ = back_off_ns_ == 0 ? kBackOffMinNs : std::min(back_off_ns_ * 2, kBackOffMaxNs);
     resume_at_ = now + back_off_ns_;
-    if (state() != State::kBackingOff) SetState(State::kBackingOff, text);
+    if (state() != State::kBackingOff) SetState(State::kBackingOff, ShownError(text));
   }
 }
 
@@ -399,7 +417,9 @@ void Lane::Lost(const InFlight& entry, bool first_at_disconnect) {
     case InFlight::Kind::kPublish:
     case InFlight::Kind::kBeacon:
     case InFlight::Kind::kPing:
+      return;
     case InFlight::Kind::kTime:
+      awaits_time_ = false;
       return;
   }
 }

@@ -57,8 +57,9 @@ class Lane final : public Agent {
     int64_t ack_timeout_ns = kNsPerSec;   // unanswered for longer: `stalled`, and another connection is tried
     int64_t retry_min_ns = 5 * kNsPerMs;  // between attempts to connect, doubling, with jitter
     int64_t retry_max_ns = kNsPerSec;
-    uint64_t seed = 1;           // of the jitter
-    Restore* restore = nullptr;  // to read keys back before their first write; null: they are not
+    uint64_t seed = 1;                      // of the jitter
+    Restore* restore = nullptr;             // to read keys back before their first write; null: they are not
+    int64_t max_ahead_ns = 60 * kNsPerSec;  // the most that any feed lets venue times be ahead
     bool absolute_expiry = false;
     std::vector<Beacon> beacons;
   };
@@ -76,6 +77,10 @@ class Lane final : public Agent {
   const LaneCounts& counts() const { return counts_; }
   // Keys with records that have not ended yet. Only while no runner works.
   uint64_t UnsettledKeys() const { return prices_.UnsettledKeys() + documents_.UnsettledKeys(); }
+  // Any thread. Duty cycles so far, and the last of them in which something waited or was under way: a lane is quiet
+  // when two cycles have passed without.
+  uint64_t cycles() const { return cycles_.load(std::memory_order_acquire); }
+  uint64_t busy_cycle() const { return busy_cycle_.load(std::memory_order_acquire); }
   // Any thread. True when another bridge has taken this one's place: what it wrote is not known here, and this one must
   // not write again.
   bool superseded() const { return superseded_.load(std::memory_order_acquire); }
@@ -90,6 +95,8 @@ class Lane final : public Agent {
   // replacement that says nothing.
   enum class Ending : uint8_t { kClosed, kReplaced };
 
+  int Turn(MonoNs now);
+  bool Quiet() const;
   // Moves the attempt under way to its next step, or begins one when it is time. Returns 1 if it did something.
   int Reconnect(MonoNs now);
   void OnSession(Session session, MonoNs now);
@@ -167,6 +174,8 @@ class Lane final : public Agent {
   int64_t back_off_ns_ = 0;
   std::map<std::string, MonoNs, std::less<>> noted_errors_;  // when an error reply of that code last came
   std::atomic<bool> superseded_{false};
+  std::atomic<uint64_t> cycles_{0};
+  std::atomic<uint64_t> busy_cycle_{0};
   MonoNs answered_at_;  // when the window last moved, or was empty
   MonoNs pinged_at_;
   MonoNs polled_at_;

@@ -50,14 +50,14 @@ class Outbox {
       : commands_max_(commands_max),
         bytes_max_(bytes_max),
         ring_(
-            std::bit_ceil(size_t{commands_max} * 2 + 2)),  // twice: places without a command take no part in the limit
+            std::bit_ceil(size_t{commands_max} * 2 + 3)),  // twice: places without a command take no part in the limit
         buffer_(kUnsentBytesMax + kRoomBytes) {}
 
   // True if one more command may be encoded: the window has room, and the socket keeps up. Bytes that wait in here
   // would only grow older, while a value that waits in its slot stays the newest.
   bool HasRoom() const noexcept {
     return commands_ < commands_max_ && bytes_in_flight_ < bytes_max_ && end_ - begin_ < kUnsentBytesMax &&
-           count_ + 2 <= ring_.size();  // a value and its PUBLISH
+           count_ + 3 <= ring_.size();  // a value and its PUBLISH, and a PING or TIME
   }
   uint32_t commands() const noexcept { return commands_; }
   size_t count() const noexcept { return count_; }

@@ -132,6 +132,7 @@ void PriceSink::SendDirty(SymbolId id, Outbox* outbox, MonoNs now) noexcept {
   const Lifetime lifetime = LifetimeOf(price_.ttl_ns, AgeNs(quote, now), options_.server_clock, now);
   if (lifetime.kind == Lifetime::Kind::kNone) {
     entry.kind = InFlight::Kind::kPriceExpired;
+    state.resend = false;
     if (quote.sequence > state.settled) outbox->CommitNothing(entry);
     return;
   }
@@ -169,7 +170,8 @@ void PriceSink::Send(SymbolId id, const Quote& quote, Lifetime lifetime, InFligh
   state.resend = false;
   state.written_ns = now.value;
   state.deadline_ns = now.value + lifetime.ms * kNsPerMs;
-  if (price_.publish && !entry.is_refresh) {
+  if (price_.publish && quote.sequence > state.published) {
+    state.published = quote.sequence;
     const char* value = static_cast<const char*>(std::memchr(frame, '\n', resp::kBulkFrameBytes)) + 1;
     // A copy: the publish goes into the same buffer.
     Publish(id, std::string(value, static_cast<size_t>(value_end - value)), outbox, now);
@@ -316,7 +318,7 @@ void PriceSink::Resync(MonoNs now) noexcept {
   for (uint32_t index = options_.lane; index < core_.symbols->size(); index += options_.lanes) {
     const SymbolId id{index};
     if (core_.table->Sequence(id) == core_.table->sequence_base()) continue;
-    if (State(id).written_ns != 0) State(id).resend = true;
+    if (State(id).deadline_ns > now.value) State(id).resend = true;
     core_.dirty->Mark(options_.producer, id, now);
   }
 }

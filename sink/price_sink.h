@@ -60,6 +60,7 @@ class PriceSink {
   enum class ReadBack : uint8_t { kDone, kNotYet, kAsked, kPosted };
   struct SymbolState {
     uint64_t settled;           // newest sequence that ended
+    uint64_t published;         // newest sequence that was published
     int64_t carried_oldest_ns;  // oldest record of a taking that came to nothing; 0: none
     int64_t written_ns;         // when a value was last sent; 0: never
     int64_t deadline_ns;        // when the value sent last runs out

@@ -150,8 +150,7 @@ absl::StatusOr<RedisConnector::Attempt> RedisConnector::Greet() {
 }
 
 absl::Status RedisConnector::Turn(Attempt* attempt) {
-  const MonoNs began = SystemClock::ReadMonotonic();
-  // A wait that the handshake asks for is not the server's slowness.
+  MonoNs began = SystemClock::ReadMonotonic();
   while (true) {
     if (std::optional<absl::Status> outcome = attempt->handshake->Step()) return *std::move(outcome);
     const MonoNs now = SystemClock::ReadMonotonic();
@@ -161,6 +160,7 @@ absl::Status RedisConnector::Turn(Attempt* attempt) {
       return absl::UnavailableError(
           absl::StrCat("no answer to the handshake within ", options_.timeout_ns / kNsPerMs, " ms"));
     }
+    if (waits) began = now;  // a wait that the handshake asks for is not the server's slowness
     const MonoNs until = waits ? wake : began + options_.timeout_ns;
     absl::Status status = WaitForSocketOrTime(attempt->line.fd, attempt->handshake->wants_write(), until, stop_fd_);
     if (!status.ok()) return status;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sink/redis_error.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace tickbridge {
@@ -15,6 +17,14 @@ RedisErrorKind ClassifyRedisError(std::string_view error) {
   // A node of a Redis Cluster, which a single lane does not follow: the other keys may well be this node's.
   if (code == "MOVED" || code == "ASK" || code == "CROSSSLOT") return RedisErrorKind::kPermanent;
   return RedisErrorKind::kTransient;
+}
+
+std::string_view ShownError(std::string_view error) {
+  constexpr size_t kBytesMax = 160;
+  const size_t arguments = error.find("with args");
+  return error.substr(
+      0, std::min({error.find_last_not_of(", ", arguments == error.npos ? arguments : arguments - 1) + 1, arguments,
+                   kBytesMax}));
 }
 
 std::string CredentialsProblem(std::string_view error) {

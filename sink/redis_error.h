@@ -19,6 +19,9 @@ enum class RedisErrorKind : uint8_t {
 std::string_view RedisErrorCode(std::string_view error);
 RedisErrorKind ClassifyRedisError(std::string_view error);
 
+// The part of an error reply that may be shown: a server that does not know a command repeats its arguments.
+std::string_view ShownError(std::string_view error);
+
 // What an error reply to AUTH means, in words. Nothing of the reply but its code is passed on: a server that does not
 // know AUTH repeats its arguments.
 std::string CredentialsProblem(std::string_view error);

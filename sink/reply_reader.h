@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The replies of one connection, in order. `+OK` and small integers, which is what nearly every reply is, are
-// recognised in place; everything else goes through hiredis' reader.
+// The replies of one connection, in order. `+OK`, which is what nearly every reply is, is recognised in
+// place; everything else goes through hiredis' reader.
 //
 // Threading: one thread. Progress: never blocks; it only looks at bytes it was given.
 #pragma once

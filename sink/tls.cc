@@ -171,14 +171,15 @@ absl::StatusOr<std::unique_ptr<Transport>> TlsContext::Connect(int fd, const std
   BIO_set_data(bio, reinterpret_cast<void*>(static_cast<intptr_t>(fd)));  // NOLINT(performance-no-int-to-ptr)
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl.get(), bio, bio);
+  bool named = false;
   if (IsAddress(host)) {
     // Names only may be indicated; an address is looked for among the certificate's addresses.
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), host.c_str());
+    named = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), host.c_str()) == 1;
   } else {
-    SSL_set_tlsext_host_name(ssl.get(), host.c_str());
-    SSL_set1_host(ssl.get(), host.c_str());
+    named = SSL_set_tlsext_host_name(ssl.get(), host.c_str()) == 1 && SSL_set1_host(ssl.get(), host.c_str()) == 1;
   }
   auto transport = std::make_unique<TlsTransport>(std::move(ssl), fd);
+  if (!named) return absl::FailedPreconditionError(absl::StrCat("TLS: ", host, " cannot be the name of a server"));
   SSL* const handshake = transport->ssl();
   while (true) {
     const int result = SSL_connect(handshake);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -281,6 +282,7 @@ absl::Status Bridge::AddLane(uint32_t index, uint32_t runner) {
       options.beacons.push_back(std::move(beacon));
     }
   }
+  for (const FeedConfig& feed : config.feeds) options.max_ahead_ns = std::max(options.max_ahead_ns, feed.max_ahead_ns);
   options.absolute_expiry = config.redis.expiry == "absolute";
   // A recording is the whole truth about its symbols; a live feed goes on where it was.
   if (!options_.replay) options.restore = restore_.get();
@@ -306,6 +308,20 @@ void Bridge::StopFeeds() {
 
 bool Bridge::feeds_stopped() const {
   return std::all_of(gates_.begin(), gates_.end(), [](const std::unique_ptr<Gate>& gate) { return gate->closed(); });
+}
+
+bool Bridge::Delivered() {
+  looked_at_.resize(lanes_.size(), std::numeric_limits<uint64_t>::max());
+  bool delivered = true;
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    const uint64_t cycles = lanes_[i]->cycles();
+    if (looked_at_[i] == std::numeric_limits<uint64_t>::max() || lanes_[i]->busy_cycle() > looked_at_[i]) {
+      looked_at_[i] = cycles;
+    }
+    // What a feed marked in its last cycle is seen in a whole one after it.
+    delivered = delivered && cycles >= looked_at_[i] + 2;
+  }
+  return delivered;
 }
 
 void Bridge::Stop() {

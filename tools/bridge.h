@@ -72,6 +72,9 @@ class Bridge {
   void StopFeeds();
   // True once they do so.
   bool feeds_stopped() const;
+  // True once every lane has delivered all that it was given, also what counts as no record: a reset, or what another
+  // server was to be told again. Call until it is; each call looks at what happened since the one before.
+  bool Delivered();
   // Ends the runners. Values not yet acknowledged stay pending.
   void Stop();
 
@@ -117,7 +120,8 @@ class Bridge {
   std::vector<std::unique_ptr<RestoreAgent>> restore_agents_;
   std::vector<std::vector<Agent*>> agents_;  // by runner
   std::vector<std::unique_ptr<Runner>> runners_;
-  std::vector<Gauge*> cycle_max_;  // by runner
+  std::vector<Gauge*> cycle_max_;    // by runner
+  std::vector<uint64_t> looked_at_;  // by lane: its cycles when Delivered found it busy
   MonoNs started_;
   MonoNs maintained_;
   bool stopped_ = false;

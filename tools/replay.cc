@@ -51,9 +51,11 @@ int CommandReplay(const GlobalOptions& global, const ReplayOptions& options) {
     return !refused.ok() || (*bridge)->feeds_done();
   });
   (*bridge)->StopFeeds();
+  DrainEnd drained = DrainEnd::kGaveUp;
   if (refused.ok()) {
     const DrainLimits limits{std::numeric_limits<int64_t>::max(), options.timeout_ns, interrupted};
-    if (Drain(bridge->get(), limits)) {
+    drained = Drain(bridge->get(), limits);
+    if (drained == DrainEnd::kInterrupted) {
       interrupted = true;
     } else if (interrupted) {
       std::fputs("tickbridge: interrupted: the rest of the recording was not read\n", stderr);
@@ -64,7 +66,8 @@ int CommandReplay(const GlobalOptions& global, const ReplayOptions& options) {
   const bool printed = PrintSummary(summary, global.json);
   if (!refused.ok()) return ExplainStart(refused);
   if (absl::Status read = (*bridge)->feed_status(); !interrupted && !read.ok()) return ExplainStart(read);
-  const bool whole = summary.pending == 0 && summary.failed == 0 && summary.expired == 0 && !interrupted;
+  const bool whole = drained == DrainEnd::kDelivered && summary.pending == 0 && summary.failed == 0 &&
+                     summary.expired == 0 && !interrupted;
   return whole && printed ? kExitOk : kExitFailed;
 }
 

@@ -115,7 +115,8 @@ int CommandRun(const GlobalOptions& global, const RunOptions& options) {
     return !refused.ok() || (options.for_seconds > 0 && SystemClock::ReadMonotonic() >= end);
   });
   (*bridge)->StopFeeds();
-  if (refused.ok()) Drain(bridge->get(), {drain_timeout_ns, drain_timeout_ns, signalled});
+  DrainEnd drained = DrainEnd::kGaveUp;
+  if (refused.ok()) drained = Drain(bridge->get(), {drain_timeout_ns, drain_timeout_ns, signalled});
   (*bridge)->Stop();
   const Summary summary = (*bridge)->Summarize();
   Log(LogLevel::kInfo,
@@ -123,7 +124,7 @@ int CommandRun(const GlobalOptions& global, const RunOptions& options) {
                    ": ", summary.records, " records, ", summary.pending, " keys not delivered"));
   const bool printed = PrintSummary(summary, global.json);
   if (!refused.ok()) return ExplainStart(refused);
-  return summary.pending == 0 && printed ? kExitOk : kExitFailed;
+  return drained == DrainEnd::kDelivered && summary.pending == 0 && printed ? kExitOk : kExitFailed;
 }
 
 }  // namespace tickbridge

@@ -103,7 +103,7 @@ bool TurnUntil(Bridge* bridge, StopSignals* signals, const std::function<bool()>
   return false;
 }
 
-bool Drain(Bridge* bridge, const DrainLimits& limits) {
+DrainEnd Drain(Bridge* bridge, const DrainLimits& limits) {
   StopSignals again;  // the signal that began the drain does not end it
   Progress progress(bridge);
   bool announced = !limits.stopping;
@@ -113,7 +113,7 @@ bool Drain(Bridge* bridge, const DrainLimits& limits) {
   while (true) {
     const bool stopped = bridge->feeds_stopped();
     const Summary summary = bridge->Summarize();
-    if (stopped && summary.pending == 0) return false;
+    if (stopped && summary.pending == 0 && bridge->Delivered()) return DrainEnd::kDelivered;
     const MonoNs now = SystemClock::ReadMonotonic();
     if (const uint64_t ended = summary.accepted - summary.pending; ended != settled) {
       settled = ended;
@@ -122,12 +122,12 @@ bool Drain(Bridge* bridge, const DrainLimits& limits) {
     if (now - moved > limits.stuck_ns) {
       progress.Break();
       SayGaveUp(*bridge, summary, absl::StrCat("gave up: no progress for ", FormatDuration(limits.stuck_ns)));
-      return false;
+      return DrainEnd::kGaveUp;
     }
     if (now - began > limits.total_ns) {
       progress.Break();
       SayGaveUp(*bridge, summary, absl::StrCat("gave up: not delivered within ", FormatDuration(limits.total_ns)));
-      return false;
+      return DrainEnd::kGaveUp;
     }
     if (!announced && now - began > kNoticeableNs) {
       progress.Break();
@@ -140,7 +140,7 @@ bool Drain(Bridge* bridge, const DrainLimits& limits) {
     if (again.Wait(kDrainLookNs)) {
       progress.Break();
       SayGaveUp(*bridge, summary, "interrupted");
-      return true;
+      return DrainEnd::kInterrupted;
     }
   }
 }

@@ -2,6 +2,7 @@
 // What `run` and `replay` share: from options to a configuration and a Redis, and how a run is brought to its end.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -41,15 +42,16 @@ void WarnOfTarget(const RedisTarget& target);
 // Keeps the bridge going until `until` says so or a signal comes. True if a signal came.
 bool TurnUntil(Bridge* bridge, StopSignals* signals, const std::function<bool()>& until);
 
-// Waits until nothing is pending: at most `total_ns`, and at most `stuck_ns` without progress. Another signal ends the
-// wait. One that ends early says so, and why, in a line on stderr; so does one that `stopping` began, if it takes a
-// noticeable time. True if a signal ended it.
+// Waits until nothing is pending or under way: at most `total_ns`, and at most `stuck_ns` without progress. Another
+// signal ends the wait. One that ends early says so, and why, in a line on stderr; so does one that `stopping` began,
+// if it takes a noticeable time.
+enum class DrainEnd : uint8_t { kDelivered, kGaveUp, kInterrupted };
 struct DrainLimits {
   int64_t total_ns = 0;
   int64_t stuck_ns = 0;
   bool stopping = false;  // a signal, and not the end of the input, is why
 };
-bool Drain(Bridge* bridge, const DrainLimits& limits);
+DrainEnd Drain(Bridge* bridge, const DrainLimits& limits);
 
 // The summary on stdout. False, with the error on stderr, if that fails.
 bool PrintSummary(const Summary& summary, bool json);

@@ -100,6 +100,8 @@ std::string Server::Receive(ClientId id, std::string_view bytes, size_t commands
 
 std::string Server::Execute(ClientId id, const Words& words) {
   const std::string command = absl::AsciiStrToUpper(words[0]);
+  // A server that loads answers what asks for nothing; one that is busy with a script hardly anything.
+  if (error_.starts_with("BUSY") || (error_.starts_with("LOADING") && command == "PING")) return Error(error_);
   if (command == "CLIENT") return OnClientCommand(id, words);
   if (command == "PING") return "+PONG\r\n";
   if (command == "SELECT") return "+OK\r\n";

@@ -165,9 +165,7 @@ World::~World() {
   network_.meanwhile = [] {};
 }
 
-int64_t World::ServerUs() const {
-  return (clock_.Now().value + clock_.unix_offset_ns() * 0 + 1'700'000'000 * kNsPerSec + server_offset_ns_) / 1000;
-}
+int64_t World::ServerUs() const { return (clock_.Now().value + 1'700'000'000 * kNsPerSec + server_offset_ns_) / 1000; }
 
 void World::Trace(const std::string& what) {
   if (trace_) std::fprintf(stderr, "%12.6f %s\n", static_cast<double>(clock_.Now().value) * 1e-9, what.c_str());

@@ -115,7 +115,6 @@ class World {
   };
   std::map<std::string, LastDocument> documents_;  // by key
   int64_t document_version_ = 0;                   // of any key, over all lives of the bridge
-  std::map<std::string, MonoNs> life_;             // of the source of a symbol, for refresh
   Server::Keys snapshot_;
 
   std::map<std::string, Seen> seen_;

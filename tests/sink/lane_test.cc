@@ -35,7 +35,7 @@ class LaneTest : public ::testing::Test {
     ingest_ = std::make_unique<Ingest>(core_, input, counters_.get());
     RedisConnector::Options connect;
     connect.target.kind = RedisTarget::Kind::kUnix;
-    connect.target.unix_path = redis_.socket();
+    connect.target.unix_path = server_->socket();
     connect.client_name = "tickbridge:test:0";
     lane_ = std::make_unique<Lane>(core_, std::move(options), *RedisConnector::Create(connect), counters_.get());
     source_ = sources_->Open(0, clock_.Now());
@@ -73,6 +73,7 @@ class LaneTest : public ::testing::Test {
 
   SystemClock clock_;
   RedisServer redis_;
+  RedisServer* server_ = &redis_;
   std::vector<KeyClass> classes_;
   std::unique_ptr<CountersFile> counters_;
   std::unique_ptr<SymbolTable> symbols_;
@@ -317,6 +318,26 @@ TEST_F(LaneTest, KeepsAFeedsKeyAliveWhileTheFeedLives) {
     lane_->DoWork();
     return redis_.Call({"EXISTS", "feed:test:alive"}) == "0";
   }));
+}
+
+TEST_F(LaneTest, ShowsNothingOfACommandThatTheServerRepeats) {
+  RedisServer server({"--rename-command", "SETEX", ""});
+  server_ = &server;
+  Build(DefaultKeyClasses(), Lane::Options{});
+  Document("token", "APEX", "SECRET-SECRET");
+  ASSERT_TRUE(Drain());
+  EXPECT_EQ(lane_->counts().failed->Get(), 1u);
+  EXPECT_EQ(lane_->last_error(), "ERR unknown command 'SETEX'");
+}
+
+TEST_F(LaneTest, WorksUnfencedWhereClientWasTakenAway) {
+  RedisServer server({"--rename-command", "CLIENT", "", "--rename-command", "INFO", ""});
+  server_ = &server;
+  Build(DefaultKeyClasses(), Lane::Options{});
+  Quote("MNQZ5", 100, 250);
+  ASSERT_TRUE(Drain());
+  EXPECT_EQ(server.Call({"GET", "price:MNQZ5:latest"}), kQuoteValue);
+  EXPECT_EQ(lane_->state(), Lane::State::kUnfenced);
 }
 
 TEST_F(LaneTest, SaysThatTheServerStallsAndCatchesUpWhenItWakes) {
