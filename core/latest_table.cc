@@ -29,6 +29,16 @@ constexpr unsigned kSummaryShift = static_cast<unsigned>(Field::kVolume);
 constexpr FieldMask kClearableFields = kQuoteFields | Bit(Field::kLast) | Bit(Field::kLastSize);
 static_assert(kClearableFields == 0x3f);
 
+bool InRange(const Quote& quote) noexcept {
+  for (size_t field = 0; field < kFieldCount; ++field) {
+    const Decimal value = quote.value[field];
+    if ((quote.present >> field & 1) == 0) continue;
+    if (value.mantissa > kMaxMantissa || value.mantissa < -kMaxMantissa) return false;
+    if (value.exponent < kMinExponent || value.exponent > kMaxExponent) return false;
+  }
+  return quote.timestamp.value >= 0 && quote.timestamp.value <= limits::kUnixMsMax;
+}
+
 // Reads of the owner's own words need no order: nobody else writes them.
 constexpr auto kOwn = std::memory_order_relaxed;
 
@@ -171,7 +181,9 @@ struct LatestTable::Editor {
   FieldMask present;
 };
 
-LatestTable::LatestTable(const Options& options) : slots_(options.capacity), sequence_base_(options.sequence_base) {
+LatestTable::LatestTable(const Options& options)
+    : slots_(options.capacity, static_cast<Slot*>(options.slots)), sequence_base_(options.sequence_base) {
+  if (options.adopted) return;
   for (size_t i = 0; i < slots_.size(); ++i) {
     slots_[i].sequence.store(sequence_base_, std::memory_order_relaxed);  // not yet shared
   }
@@ -284,6 +296,36 @@ void LatestTable::Restore(SymbolId id, const Quote& stored) noexcept {
 bool LatestTable::Restored(SymbolId id) const noexcept {
   const uint64_t meta = slots_[Index(id)].meta.load(std::memory_order_acquire);  // (1)
   return (meta >> Meta::kRestoredShift & 1) != 0;
+}
+
+bool LatestTable::Salvage(SymbolId id) noexcept {
+  Slot& slot = slots_[Index(id)];
+  // Nobody else looks at it as a writer yet: the orders are those of a write, for readers that were there before.
+  slot.owner.store(0, std::memory_order_relaxed);
+  slot.dirty.store(0, std::memory_order_relaxed);
+  const uint64_t version = slot.version.load(kOwn);
+  Quote quote;
+  if ((version & 1) == 0 && TryLoad(id, &quote) && quote.sequence >= sequence_base_ && InRange(quote)) {
+    if (quote.sequence != sequence_base_) {
+      // There is nothing older in the store.
+      slot.version.store(version + 1, std::memory_order_relaxed);
+      slot.meta.store(slot.meta.load(kOwn) | uint64_t{1} << Meta::kRestoredShift, std::memory_order_release);  // (2)
+      slot.version.store(version + 2, std::memory_order_release);                                              // (4)
+    }
+    return true;
+  }
+  slot.version.store(version | 1, std::memory_order_relaxed);
+  slot.exponents.store(0, std::memory_order_release);  // (2)
+  slot.meta.store(0, std::memory_order_release);       // (2)
+  for (size_t field = 0; field < kFieldCount; ++field)
+    Mantissa(slot, field).store(0, std::memory_order_release);       // (2)
+  slot.timestamp_ms.store(0, std::memory_order_release);             // (2)
+  slot.received_ns.store(0, std::memory_order_release);              // (2)
+  slot.quote_time_ns.store(0, std::memory_order_release);            // (2)
+  slot.trade_time_ns.store(0, std::memory_order_release);            // (2)
+  slot.sequence.store(sequence_base_, std::memory_order_release);    // (2)
+  slot.version.store((version | 1) + 1, std::memory_order_release);  // (4)
+  return false;
 }
 
 bool LatestTable::TryLoad(SymbolId id, Quote* out) const noexcept {

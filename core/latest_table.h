@@ -48,7 +48,12 @@ class LatestTable {
     // The first Sequence of every slot, and the value that means "nothing merged yet". Unix µs at the start of the
     // process, so that Sequence grows across restarts.
     uint64_t sequence_base = 0;
+    // Where the slots lie: capacity × kSlotBytes, on a cache line. Null: private memory. `adopted`: they were left by
+    // an earlier LatestTable of the same options, and are kept as they are.
+    void* slots = nullptr;
+    bool adopted = false;
   };
+  static constexpr size_t kSlotBytes = 192;
 
   explicit LatestTable(const Options& options);
   LatestTable(const LatestTable&) = delete;
@@ -79,6 +84,10 @@ class LatestTable {
   void Restore(SymbolId id, const Quote& stored) noexcept;
   // True after Restore.
   bool Restored(SymbolId id) const noexcept;
+
+  // Of a slot that a writer of another process left: takes away its owner and its mark. What that writer was in the
+  // middle of, or what is out of range, is emptied. False if it was. Before the table is shared.
+  bool Salvage(SymbolId id) noexcept;
 
   // A consistent copy. False if a write overlapped. A slot without any merge has `sequence == sequence_base()`.
   bool TryLoad(SymbolId id, Quote* out) const noexcept;
@@ -115,7 +124,7 @@ class LatestTable {
     std::atomic<int64_t> trade[5];
     uint64_t trade_pad[2];
   };
-  static_assert(sizeof(Slot) == 192);
+  static_assert(sizeof(Slot) == kSlotBytes);
 
   static std::atomic<int64_t>& Mantissa(Slot& slot, size_t field) noexcept {
     return field < 4 ? slot.quote[field] : slot.trade[field - 4];

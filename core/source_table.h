@@ -19,7 +19,18 @@ namespace tickbridge {
 
 class SourceTable {
  public:
-  SourceTable() : cells_(limits::kSourcesMax + 1) {}
+  // One place; its words stand in shared memory for readers of other processes.
+  struct alignas(64) Cell {
+    std::atomic<int64_t> last_life_ns;
+    std::atomic<int64_t> liveness_ns;
+    std::atomic<uint16_t> generation;  // of a living source; 0: the place is free
+    uint16_t last_generation;          // under the mutex
+  };
+  static_assert(sizeof(Cell) == 64);
+  static constexpr size_t kCells = limits::kSourcesMax + 1;
+
+  // `cells`: kCells of them, zeroed or left by an earlier process, whose sources are all dead; null: private memory.
+  explicit SourceTable(Cell* cells = nullptr) : cells_(kCells, cells) {}
 
   // A new living source. `liveness_ns`: how long it counts as alive after its last sign of life; 0: until closed.
   // kNoSource when all places are taken.
@@ -46,14 +57,6 @@ class SourceTable {
   }
 
  private:
-  // Generation of a living source; 0 when the place is free.
-  struct alignas(64) Cell {
-    std::atomic<int64_t> last_life_ns;
-    std::atomic<int64_t> liveness_ns;
-    std::atomic<uint16_t> generation;
-    uint16_t last_generation;  // under the mutex
-  };
-
   PageArray<Cell> cells_;
   std::mutex mutex_;
   uint32_t used_ = 0;  // places ever used, from index 0

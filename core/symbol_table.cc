@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/symbol_table.h"
 
-#include <bit>
 #include <cstring>
 
 namespace tickbridge {
@@ -20,12 +19,13 @@ uint64_t LoadPartial(const char* text, size_t bytes) noexcept {
 
 }  // namespace
 
-SymbolTable::SymbolTable(uint32_t capacity)
+SymbolTable::SymbolTable(uint32_t capacity, const Storage& storage)
     : capacity_(capacity),
-      cell_mask_(std::bit_ceil(uint64_t{capacity} * 2) - 1),
-      names_(capacity),
-      lengths_(capacity),
-      cells_(cell_mask_ + 1) {}
+      cell_mask_(CellCount(capacity) - 1),
+      names_(capacity, static_cast<NameRecord*>(storage.names)),
+      lengths_(capacity, storage.lengths),
+      cells_(cell_mask_ + 1, storage.cells),
+      size_(storage.size != nullptr ? storage.size : &own_size_) {}
 
 // Names are short and the input is not adversarial beyond the table's own limit, so one multiply a word is enough.
 uint64_t SymbolTable::Hash(std::string_view name) noexcept {
@@ -70,14 +70,14 @@ SymbolId SymbolTable::Insert(std::string_view name) {
   if (size() == capacity_) return Find(name);
   const std::lock_guard lock(insert_mutex_);
   if (const SymbolId known = Find(name); known != kNoSymbol) return known;
-  const uint32_t index = size_.load(std::memory_order_relaxed);  // only changed under the mutex
+  const uint32_t index = size_->load(std::memory_order_relaxed);  // only changed under the mutex
   if (index == capacity_) return kNoSymbol;
   std::memcpy(names_[index].text, name.data(), name.size());
   lengths_[index] = static_cast<uint8_t>(name.size());
   const uint64_t hash = Hash(name);
   uint64_t at = hash & cell_mask_;
   while (cells_[at].load(std::memory_order_relaxed) != 0) at = (at + 1) & cell_mask_;  // as above: under the mutex
-  size_.store(index + 1, std::memory_order_release);
+  size_->store(index + 1, std::memory_order_release);
   cells_[at].store((hash & 0xffffffff00000000) | (uint64_t{index} + 1), std::memory_order_release);  // (2)
   return SymbolId{index};
 }

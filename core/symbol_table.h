@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -22,8 +23,19 @@ namespace tickbridge {
 
 class SymbolTable {
  public:
+  // Where the table lies; all null: in private memory. Zeroed, or left by an earlier SymbolTable of this capacity.
+  struct Storage {
+    void* names = nullptr;                   // capacity × kNameBytes
+    uint8_t* lengths = nullptr;              // capacity
+    std::atomic<uint64_t>* cells = nullptr;  // CellCount(capacity)
+    std::atomic<uint32_t>* size = nullptr;
+  };
+  static constexpr size_t kNameBytes = limits::kSymbolBytesMax;
+  static uint64_t CellCount(uint32_t capacity) noexcept { return std::bit_ceil(uint64_t{capacity} * 2); }
+
   // `capacity`: 1…limits::kSymbolsMax.
-  explicit SymbolTable(uint32_t capacity);
+  explicit SymbolTable(uint32_t capacity) : SymbolTable(capacity, Storage()) {}
+  SymbolTable(uint32_t capacity, const Storage& storage);
   SymbolTable(const SymbolTable&) = delete;
   SymbolTable& operator=(const SymbolTable&) = delete;
 
@@ -37,18 +49,18 @@ class SymbolTable {
   // The name of an id that Find or Insert returned. Lives as long as the table.
   std::string_view Name(SymbolId id) const noexcept;
 
-  uint32_t size() const noexcept { return size_.load(std::memory_order_acquire); }
+  uint32_t size() const noexcept { return size_->load(std::memory_order_acquire); }
   uint32_t capacity() const noexcept { return capacity_; }
 
   // 1…64 bytes, no control characters (0x00-0x1f, 0x7f) and no braces. UTF-8 is the decoder's to check.
   static bool IsValidName(std::string_view name) noexcept;
+  // Of a name: its upper half is the tag of its cell, and its lower bits say where to look first.
+  static uint64_t Hash(std::string_view name) noexcept;
 
  private:
   struct NameRecord {
-    char text[limits::kSymbolBytesMax];
+    char text[kNameBytes];
   };
-
-  static uint64_t Hash(std::string_view name) noexcept;
 
   uint32_t capacity_;
   uint64_t cell_mask_;
@@ -56,7 +68,8 @@ class SymbolTable {
   PageArray<uint8_t> lengths_;
   // id + 1 in the low 32 bits, the upper half of the hash in the high 32; 0: free. Linear probing, at most half full.
   PageArray<std::atomic<uint64_t>> cells_;
-  std::atomic<uint32_t> size_{0};
+  std::atomic<uint32_t> own_size_{0};
+  std::atomic<uint32_t>* size_;
   std::mutex insert_mutex_;
 };
 

@@ -203,6 +203,7 @@ void Lane::OnSession(Session session, MonoNs now) {
   back_off_ns_ = 0;
   answered_at_ = now;
   stalled_ = false;
+  if (!connected_before && options_.adopted) prices_.Resync(now);
   if (other_server) {
     Say(LogLevel::kInfo, "another server process answers: every living value is sent again");
     prices_.Resync(now);

@@ -57,8 +57,9 @@ class Lane final : public Agent {
     int64_t ack_timeout_ns = kNsPerSec;   // unanswered for longer: `stalled`, and another connection is tried
     int64_t retry_min_ns = 5 * kNsPerMs;  // between attempts to connect, doubling, with jitter
     int64_t retry_max_ns = kNsPerSec;
-    uint64_t seed = 1;                      // of the jitter
-    Restore* restore = nullptr;             // to read keys back before their first write; null: they are not
+    bool adopted = false;        // the table holds values of an earlier process, which may not have been delivered
+    uint64_t seed = 1;           // of the jitter
+    Restore* restore = nullptr;  // to read keys back before their first write; null: they are not
     int64_t max_ahead_ns = 60 * kNsPerSec;  // the most that any feed lets venue times be ahead
     bool absolute_expiry = false;
     std::vector<Beacon> beacons;

@@ -64,6 +64,12 @@ PriceSink::PriceSink(const Core& core, const Options& options, LaneCounts* count
     states_[i].settled = core.table->sequence_base();
     states_[i].read_back = options.restore != nullptr ? ReadBack::kNotYet : ReadBack::kDone;
   }
+  // Of a table that was taken over: the process before counted its records, and there is nothing older to be read back.
+  for (uint32_t index = options.lane; index < core.symbols->size(); index += options.lanes) {
+    const SymbolId id{index};
+    State(id).settled = core.table->Sequence(id);
+    if (core.table->Restored(id)) State(id).read_back = ReadBack::kDone;
+  }
   heads_.reserve(states_.size() * kHeadBytesTypical);
   char ttl[2 * resp::kBulkFrameBytes];
   head_ttl_bytes_ =

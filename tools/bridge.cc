@@ -10,6 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/futex.h"
+#include "core/log.h"
 #include "feed/datagram_feed.h"
 #include "feed/file_feed.h"
 #include "feed/stream_feed.h"
@@ -23,6 +25,8 @@ namespace {
 // A lane whose Redis is on this host retries quickly: a failed attempt costs microseconds there.
 constexpr int64_t kLocalRetryMaxNs = 20 * kNsPerMs;
 constexpr int64_t kMaintainIntervalNs = kNsPerSec / 2;
+// How often it is looked whether those who wait for a change are to be woken.
+constexpr int64_t kWakeIntervalNs = 100 * kNsPerUs;
 
 bool IsLocal(const RedisTarget& target) {
   return !target.unix_path.empty() || target.host == "localhost" || target.host == "::1" ||
@@ -120,18 +124,59 @@ class Bridge::RestoreAgent final : public Agent {
   const uint32_t runner_;
 };
 
-Bridge::Bridge(Options options, std::unique_ptr<CountersFile> counters)
-    : options_(std::move(options)), clock_(MakeClock()), counters_(std::move(counters)) {
+// Wakes those who wait for a change of the shared table. On a thread of its own, so that the feeds pay nothing:
+// whatever changes a slot is counted by its feed anyway.
+class Bridge::Waker final : public Agent {
+ public:
+  Waker(SharedTable* table, const std::vector<std::unique_ptr<Ingest>>* ingests) : table_(table), ingests_(ingests) {}
+  int DoWork() noexcept override {
+    uint64_t changes = 0;
+    for (const std::unique_ptr<Ingest>& ingest : *ingests_) {
+      changes += ingest->counts().accepted->Get() + ingest->counts().control->Get();
+    }
+    if (changes == changes_) return 0;
+    changes_ = changes;
+    std::atomic<uint32_t>& epoch = table_->header().epoch;
+    epoch.fetch_add(1, std::memory_order_release);
+    FutexWakeAll(&epoch);
+    return 0;  // then it may rest as long as the runner lets it: once in a while is what it is for
+  }
+  std::string_view name() const override { return "waker"; }
+
+ private:
+  SharedTable* const table_;
+  const std::vector<std::unique_ptr<Ingest>>* const ingests_;
+  uint64_t changes_ = 0;
+};
+
+Bridge::Bridge(Options options, std::unique_ptr<Clock> clock, std::unique_ptr<CountersFile> counters,
+               std::unique_ptr<SharedTable> shared)
+    : options_(std::move(options)),
+      clock_(std::move(clock)),
+      counters_(std::move(counters)),
+      shared_(std::move(shared)) {
   const Config& config = options_.config;
   const uint32_t lanes = config.redis.lanes;
   const auto runners = static_cast<uint32_t>(config.runners.size());
-  symbols_ = std::make_unique<SymbolTable>(config.table.max_symbols);
-  LatestTable::Options table;
-  table.capacity = config.table.max_symbols;
-  table.sequence_base = static_cast<uint64_t>(clock_->UnixNow().value / kNsPerUs);
-  table_ = std::make_unique<LatestTable>(table);
+  if (shared_ != nullptr) {
+    symbols_ = std::make_unique<SymbolTable>(config.table.max_symbols, shared_->symbol_storage());
+    table_ = std::make_unique<LatestTable>(shared_->table_options());
+    sources_ = std::make_unique<SourceTable>(shared_->source_cells());
+    if (shared_->adopted()) {
+      const uint32_t emptied = shared_->Salvage(table_.get(), *symbols_);
+      Log(LogLevel::kInfo,
+          absl::StrCat("table: took over ", symbols_->size(), " symbols from ", options_.table_path,
+                       emptied == 0 ? "" : absl::StrCat(", of which ", emptied, " were left half written")));
+    }
+  } else {
+    symbols_ = std::make_unique<SymbolTable>(config.table.max_symbols);
+    LatestTable::Options table;
+    table.capacity = config.table.max_symbols;
+    table.sequence_base = static_cast<uint64_t>(clock_->UnixNow().value / kNsPerUs);
+    table_ = std::make_unique<LatestTable>(table);
+    sources_ = std::make_unique<SourceTable>();
+  }
   dirty_ = std::make_unique<DirtyQueue>(table_.get(), runners, lanes);
-  sources_ = std::make_unique<SourceTable>();
   documents_ = std::make_unique<DocumentTable>(config.table.max_documents, lanes, sources_.get());
   restore_ = std::make_unique<Restore>(table_.get(), dirty_.get(), runners);
   core_ = {clock_.get(),   symbols_.get(),          table_.get(), dirty_.get(), documents_.get(),
@@ -144,7 +189,16 @@ Bridge::~Bridge() { Stop(); }
 absl::StatusOr<std::unique_ptr<Bridge>> Bridge::Create(Options options) {
   auto counters = CountersFile::Create(options.counters_path);
   if (!counters.ok()) return counters.status();
-  std::unique_ptr<Bridge> bridge(new Bridge(std::move(options), *std::move(counters)));
+  std::unique_ptr<Clock> clock = MakeClock();
+  std::unique_ptr<SharedTable> shared;
+  if (!options.table_path.empty()) {
+    auto opened = SharedTable::Open({options.table_path, options.config.table.max_symbols,
+                                     static_cast<uint64_t>(clock->UnixNow().value / kNsPerUs)});
+    if (!opened.ok()) return opened.status();
+    shared = *std::move(opened);
+  }
+  std::unique_ptr<Bridge> bridge(
+      new Bridge(std::move(options), std::move(clock), *std::move(counters), std::move(shared)));
   if (absl::Status status = bridge->Wire(); !status.ok()) return status;
   return bridge;
 }
@@ -178,6 +232,15 @@ absl::Status Bridge::Wire() {
     options.max_park_ns = runner.max_park_ns;
     runners_.push_back(std::make_unique<Runner>(std::move(options), agents_[i], clock_.get()));
     cycle_max_.push_back(counters_->AddGauge(absl::StrCat("runner.", runner.name, ".duty_cycle_ns_max")));
+  }
+  if (shared_ != nullptr) {
+    waker_ = std::make_unique<Waker>(shared_.get(), &ingests_);
+    Runner::Options options;
+    options.name = "waker";
+    options.idle = IdleMode::kBackoff;
+    options.max_park_ns = kWakeIntervalNs;
+    runners_.push_back(std::make_unique<Runner>(std::move(options), std::vector<Agent*>{waker_.get()}, clock_.get()));
+    cycle_max_.push_back(counters_->AddGauge("runner.waker.duty_cycle_ns_max"));
   }
   return absl::OkStatus();
 }
@@ -286,6 +349,7 @@ absl::Status Bridge::AddLane(uint32_t index, uint32_t runner) {
   options.absolute_expiry = config.redis.expiry == "absolute";
   // A recording is the whole truth about its symbols; a live feed goes on where it was.
   if (!options_.replay) options.restore = restore_.get();
+  options.adopted = shared_ != nullptr && shared_->adopted();
   auto connector = RedisConnector::Create(std::move(connect));
   if (!connector.ok()) return connector.status();
   lanes_.push_back(std::make_unique<Lane>(core_, std::move(options), *std::move(connector), counters_.get()));
@@ -296,6 +360,7 @@ absl::Status Bridge::AddLane(uint32_t index, uint32_t runner) {
 absl::Status Bridge::Start() {
   started_ = clock_->Now();
   Maintain();
+  if (shared_ != nullptr) shared_->GoLive(started_);
   for (const std::unique_ptr<Runner>& runner : runners_) {
     if (absl::Status status = runner->Start(); !status.ok()) return status;
   }
@@ -336,6 +401,7 @@ void Bridge::Maintain() {
   maintained_ = now;
   clock_->Maintain();
   counters_->Beat(now);
+  if (shared_ != nullptr) shared_->Beat(now);
   for (size_t i = 0; i < runners_.size(); ++i) cycle_max_[i]->Set(runners_[i]->cycle_ns_max());
 }
 

@@ -19,6 +19,7 @@
 #include "core/ingest.h"
 #include "core/restore.h"
 #include "core/runner.h"
+#include "core/shared_table.h"
 #include "feed/feed.h"
 #include "sink/lane.h"
 #include "sink/own_connections.h"
@@ -62,6 +63,7 @@ class Bridge {
     RedisTarget target;
     bool replay = false;        // the feeds are recordings: their times are the clock
     std::string counters_path;  // empty: private memory, nobody else can look
+    std::string table_path;     // of the shared table; the same
   };
 
   static absl::StatusOr<std::unique_ptr<Bridge>> Create(Options options);
@@ -94,8 +96,10 @@ class Bridge {
  private:
   class Gate;
   class RestoreAgent;
+  class Waker;
 
-  Bridge(Options options, std::unique_ptr<CountersFile> counters);
+  Bridge(Options options, std::unique_ptr<Clock> clock, std::unique_ptr<CountersFile> counters,
+         std::unique_ptr<SharedTable> shared);
   absl::Status AddFeed(const FeedConfig& feed, uint32_t runner);
   absl::Status AddLane(uint32_t index, uint32_t runner);
   absl::Status Wire();
@@ -105,6 +109,7 @@ class Bridge {
   const Options options_;
   std::unique_ptr<Clock> clock_;
   std::unique_ptr<CountersFile> counters_;
+  std::unique_ptr<SharedTable> shared_;  // null: private memory
   std::unique_ptr<SymbolTable> symbols_;
   std::unique_ptr<LatestTable> table_;
   std::unique_ptr<DirtyQueue> dirty_;
@@ -119,6 +124,7 @@ class Bridge {
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<std::unique_ptr<RestoreAgent>> restore_agents_;
   std::vector<std::vector<Agent*>> agents_;  // by runner
+  std::unique_ptr<Waker> waker_;
   std::vector<std::unique_ptr<Runner>> runners_;
   std::vector<Gauge*> cycle_max_;    // by runner
   std::vector<uint64_t> looked_at_;  // by lane: its cycles when Delivered found it busy

@@ -117,8 +117,8 @@ template <class T>
 using Keys = std::vector<Key<T>>;
 
 // `check` returns what is wrong with the text, or "".
-template <class T, class Check>
-Setter<T> Text(std::string T::* member, const Check& check) {
+template <class T, class Member, class Check>
+Setter<T> Text(Member T::* member, const Check& check) {
   return [member, check](const Value& value, T* into) -> std::string {
     std::optional<std::string> text = AsText(value);
     if (!text.has_value()) return MustBe("a string", value);
@@ -338,6 +338,15 @@ std::string SetRunnerName(const Value& value, RunnerConfig*) {
 
 // ---- The schema ----
 
+// A file of /dev/shm itself.
+std::string ShmProblem(const std::string& name) {
+  constexpr size_t kBytesMax = 64;
+  if (name.find('/') != std::string::npos || name.starts_with('.') || name.size() > kBytesMax) {
+    return "must be a plain name of at most 64 bytes, of a file below /dev/shm; empty for none";
+  }
+  return "";
+}
+
 const Keys<Config>& BridgeKeys() {
   static const Keys<Config> keys = {
       {"instance", Text(&Config::instance, NameProblem)},
@@ -378,7 +387,7 @@ const Keys<TableConfig>& TableKeys() {
   static const Keys<TableConfig> keys = {
       {"max_symbols", Integer(&TableConfig::max_symbols, 1, limits::kSymbolsMax)},
       {"max_documents", Integer(&TableConfig::max_documents, 1, limits::kSymbolsMax)},
-      {"shm", nullptr},
+      {"shm", Text(&TableConfig::shm, ShmProblem)},
   };
   return keys;
 }
@@ -778,6 +787,11 @@ std::vector<std::string> ConfigKeys() {
   add("runner.*.", RunnerKeys());
   add("log.", LogKeys());
   return result;
+}
+
+std::string SharedTableName(const Config& config) {
+  if (config.table.shm.has_value()) return *config.table.shm;
+  return config.instance == "main" ? "tickbridge" : "tickbridge-" + config.instance;
 }
 
 std::pair<std::string, std::string> SymbolAffixes(const FeedConfig& feed) {

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,6 +44,9 @@ struct RedisConfig {
 struct TableConfig {
   uint32_t max_symbols = limits::kSymbolsDefault;
   uint32_t max_documents = limits::kDocumentsDefault;
+  // The shared table's name below /dev/shm; empty: private memory. Not set: "tickbridge", with "-INSTANCE" behind it
+  // for every instance but "main".
+  std::optional<std::string> shm;
 };
 
 // [feed.NAME]. A key that the type does not use is an error in the file, and has its default here.
@@ -113,6 +117,9 @@ LoadResult LoadConfig(const std::string& path, std::span<const std::string> sets
 
 // Every key there is, as in "redis.url", "class.*.ttl", "runner.*.cpu".
 std::vector<std::string> ConfigKeys();
+
+// The name of the shared table that a configuration comes to.
+std::string SharedTableName(const Config& config);
 
 // What stands before and after {symbol} in `feed.symbol`.
 std::pair<std::string, std::string> SymbolAffixes(const FeedConfig& feed);

@@ -9,4 +9,7 @@ namespace tickbridge {
 // The counters file of an instance (core/counters.h).
 inline std::string CountersPath(const std::string& instance) { return "/dev/shm/tickbridge-" + instance + ".counters"; }
 
+// The shared table of that name (core/shared_table.h).
+inline std::string TablePath(const std::string& name) { return "/dev/shm/" + name; }
+
 }  // namespace tickbridge

@@ -102,6 +102,7 @@ int CommandRun(const GlobalOptions& global, const RunOptions& options) {
   Bridge::Options setup;
   LogStart(*config, redis->target);
   setup.counters_path = CountersPath(config->instance);
+  if (const std::string table = SharedTableName(*config); !table.empty()) setup.table_path = TablePath(table);
   setup.config = *std::move(config);
   setup.target = redis->target;
   auto bridge = Bridge::Create(std::move(setup));

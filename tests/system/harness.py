@@ -99,7 +99,9 @@ class Bridge:
         with open(path, "w") as f:
             f.write(config)
         self.log = open(os.path.join(self.folder, "log"), "w+b")
-        self.process = subprocess.Popen([TICKBRIDGE, "run", "--config", path, "--json", *arguments],
+        # A shared table stays in place for the next bridge; a test that wants one says so.
+        table = [] if "shm =" in config else ["--set", 'table.shm=""']
+        self.process = subprocess.Popen([TICKBRIDGE, "run", "--config", path, "--json", *table, *arguments],
                                         stdout=subprocess.PIPE, stderr=self.log)
 
     def stop(self):

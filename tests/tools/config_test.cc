@@ -275,12 +275,19 @@ TEST_F(ConfigTest, SaysWhatThisVersionDoesNotHave) {
   for (const char* key : {"url = \"redis+cluster://h:1\"", "url = \"redis+sentinel://h:1/m\""}) {
     ExpectError("[redis]\n" + std::string(key) + " # HERE\n", {"redis.", not_yet});
   }
-  ExpectError("[table]\nshm = \"tickbridge\" # HERE\n", {"table.shm", not_yet});
   ExpectError("[http] # HERE\nlisten = \"127.0.0.1:9470\"\n", {"http", not_yet});
   ExpectError("[feed.x]\ntype = \"websocket\" # HERE\n", {"feed.x.type", not_yet});
   ExpectError("[feed.x]\ntype = \"shm\" # HERE\n", {"feed.x.type", not_yet});
   ExpectError("[feed.x]\ntype = \"synth\"\nb = \"1.2.3.4:5\" # HERE\n", {"feed.x.b", not_yet});
   ExpectError("[feed.x]\ntype = \"synth\"\nformat = \"iex_tops\" # HERE\n", {"feed.x.format", not_yet});
+}
+
+TEST_F(ConfigTest, NamesTheSharedTableAfterTheInstance) {
+  EXPECT_EQ(SharedTableName(Load("").config), "tickbridge");
+  EXPECT_EQ(SharedTableName(Load("[bridge]\ninstance = \"b\"\n").config), "tickbridge-b");
+  EXPECT_EQ(SharedTableName(Load("[bridge]\ninstance = \"b\"\n[table]\nshm = \"t\"\n").config), "t");
+  EXPECT_EQ(SharedTableName(Load("[table]\nshm = \"\"\n").config), "");
+  ExpectError("[table]\nshm = \"a/b\" # HERE\n", {"table.shm", "plain name"});
 }
 
 TEST_F(ConfigTest, SaysWrongTypes) {
@@ -528,7 +535,6 @@ TEST_F(ConfigTest, SaysWhatIsWrongWithSet) {
   EXPECT_NE(SetError("class.price.ttl=10").find("unit"), std::string::npos);
   EXPECT_NE(SetError("reds.lanes=1").find("\"redis\""), std::string::npos);
   EXPECT_NE(SetError("runner.mian.cpu=0").find("\"main\""), std::string::npos);
-  EXPECT_NE(SetError("table.shm=x").find("not supported by this version"), std::string::npos);
   EXPECT_NE(SetError("http.listen=x").find("not supported by this version"), std::string::npos);
   EXPECT_NE(SetError("runner.main.name=x").find("renamed"), std::string::npos);
   // A line break does not smuggle a second key in.

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/shared_table.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace tickbridge {
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr mode_t kMode = 0640;
+constexpr int kOpenAttempts = 10;
+
+size_t RoundUp(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+absl::Status SystemError(std::string_view what, const std::string& path) {
+  return absl::ErrnoToStatus(errno, absl::StrCat(what, " ", path));
+}
+
+SharedTableLayout LayoutOf(uint32_t capacity) {
+  SharedTableLayout layout;
+  layout.capacity = capacity;
+  layout.cell_count = SymbolTable::CellCount(capacity);
+  size_t at = SharedTableHeader::kBytes;
+  const auto place = [&](uint64_t* offset, size_t bytes) {
+    *offset = at;
+    at += RoundUp(bytes);
+  };
+  place(&layout.cells_offset, layout.cell_count * sizeof(uint64_t));
+  place(&layout.names_offset, size_t{capacity} * SymbolTable::kNameBytes);
+  place(&layout.lengths_offset, capacity);
+  place(&layout.slots_offset, size_t{capacity} * LatestTable::kSlotBytes);
+  place(&layout.sources_offset, SourceTable::kCells * sizeof(SourceTable::Cell));
+  layout.file_bytes = at;
+  layout.boot_id = ReadBootId();
+  return layout;
+}
+
+// A file descriptor that is closed unless released.
+class Fd {
+ public:
+  explicit Fd(int fd = -1) : fd_(fd) {}
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  ~Fd() { Reset(-1); }
+  void Reset(int fd) {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = fd;
+  }
+  int get() const { return fd_; }
+  int Release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+// What an earlier bridge wrote must make sense before it is gone on with: any process of our user could have written
+// it. A name whose bridge died before it could index it is indexed now.
+bool NamesMakeSense(char* base, const SharedTableHeader& header) {
+  const SharedTableLayout& layout = header.layout;
+  const uint32_t count = header.symbols.load(std::memory_order_relaxed);
+  if (count > layout.capacity) return false;
+  const char* const names = base + layout.names_offset;
+  const auto* const lengths = reinterpret_cast<const uint8_t*>(base + layout.lengths_offset);
+  auto* const cells = reinterpret_cast<uint64_t*>(base + layout.cells_offset);
+  uint64_t used = 0;
+  for (uint64_t i = 0; i < layout.cell_count; ++i) {
+    if (cells[i] == 0) continue;
+    ++used;
+    if (static_cast<uint32_t>(cells[i]) - 1 >= count) return false;
+  }
+  if (used > count) return false;
+  for (uint32_t id = 0; id < count; ++id) {
+    const std::string_view name(names + size_t{id} * SymbolTable::kNameBytes, lengths[id]);
+    if (!SymbolTable::IsValidName(name)) return false;
+    const uint64_t hash = SymbolTable::Hash(name);
+    const uint64_t cell = (hash & 0xffffffff00000000) | (uint64_t{id} + 1);
+    uint64_t at = hash & (layout.cell_count - 1);
+    while (cells[at] != 0 && cells[at] != cell) at = (at + 1) & (layout.cell_count - 1);
+    cells[at] = cell;
+  }
+  return true;
+}
+
+void MarkSuperseded(int fd, size_t bytes) {
+  if (bytes < SharedTableHeader::kBytes) return;
+  void* const page = ::mmap(nullptr, SharedTableHeader::kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (page == MAP_FAILED) return;
+  auto* const header = static_cast<SharedTableHeader*>(page);
+  if (header->layout.magic == SharedTableLayout::kMagic) {
+    header->state.store(static_cast<uint32_t>(SharedTableHeader::State::kSuperseded), std::memory_order_release);
+    header->epoch.fetch_add(1, std::memory_order_release);
+  }
+  ::munmap(page, SharedTableHeader::kBytes);
+}
+
+}  // namespace
+
+std::array<char, 40> ReadBootId() {
+  std::array<char, 40> boot_id{};
+  const Fd fd(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+  if (fd.get() >= 0 && ::read(fd.get(), boot_id.data(), boot_id.size() - 1) < 0) boot_id = {};
+  std::replace(boot_id.begin(), boot_id.end(), '\n', '\0');
+  return boot_id;
+}
+
+absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& options) {
+  std::unique_ptr<SharedTable> table(new SharedTable);
+  table->path_ = options.path;
+  const SharedTableLayout layout = LayoutOf(options.capacity);
+  const std::string fresh = absl::StrCat(options.path, ".new.", ::getpid());
+  const auto locked = [&]() {
+    return absl::AlreadyExistsError(
+        absl::StrCat("another bridge writes the shared table ", options.path, "; stop it, or set another table.shm"));
+  };
+  for (int attempt = 0; attempt < kOpenAttempts; ++attempt) {
+    // No links: /dev/shm is everyone's.
+    Fd before(::open(options.path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    struct stat info{};
+    if (before.get() >= 0) {
+      if (::flock(before.get(), LOCK_EX | LOCK_NB) != 0) return locked();
+      struct stat named{};
+      if (::fstat(before.get(), &info) != 0) return SystemError("cannot look at", options.path);
+      if (!S_ISREG(info.st_mode)) return absl::FailedPreconditionError(options.path + " is not a plain file");
+      // Somebody put another file in its place before we had the lock.
+      if (::stat(options.path.c_str(), &named) != 0 || named.st_ino != info.st_ino) continue;
+      if (info.st_size == static_cast<off_t>(layout.file_bytes)) {
+        void* const base =
+            ::mmap(nullptr, layout.file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, before.get(), 0);
+        if (base == MAP_FAILED) return SystemError("cannot map", options.path);
+        const auto& header = *static_cast<SharedTableHeader*>(base);
+        if (header.layout == layout &&
+            header.state.load(std::memory_order_acquire) != static_cast<uint32_t>(SharedTableHeader::State::kFresh) &&
+            header.sequence_base < options.generation && NamesMakeSense(static_cast<char*>(base), header)) {
+          table->base_ = static_cast<char*>(base);
+          table->bytes_ = layout.file_bytes;
+          table->fd_ = before.Release();
+          table->adopted_ = true;
+          table->header().pid.store(::getpid(), std::memory_order_relaxed);
+          table->header().generation.store(options.generation, std::memory_order_release);
+          return table;
+        }
+        ::munmap(base, layout.file_bytes);
+      }
+    } else if (errno != ENOENT) {
+      return SystemError("cannot open the shared table", options.path);
+    }
+
+    ::unlink(fresh.c_str());
+    Fd fd(::open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kMode));
+    if (fd.get() < 0) return SystemError("cannot create", fresh);
+    ::fchmod(fd.get(), kMode);  // the umask may have taken the group's bit
+    ::flock(fd.get(), LOCK_EX | LOCK_NB);
+    // A small /dev/shm is an error here, not a SIGBUS later.
+    if (const int error = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(layout.file_bytes)); error != 0) {
+      ::unlink(fresh.c_str());
+      return absl::ErrnoToStatus(error, absl::StrCat("no room for the ", layout.file_bytes, " bytes of ", options.path,
+                                                     " (table.max_symbols = ", options.capacity, ")"));
+    }
+    void* const base =
+        ::mmap(nullptr, layout.file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd.get(), 0);
+    if (base == MAP_FAILED) {
+      absl::Status status = SystemError("cannot map", fresh);
+      ::unlink(fresh.c_str());
+      return status;
+    }
+    table->base_ = static_cast<char*>(base);
+    table->bytes_ = layout.file_bytes;
+    table->fd_ = fd.Release();
+    SharedTableHeader& header = *new (base) SharedTableHeader{};
+    header.layout = layout;
+    header.sequence_base = options.generation;
+    header.pid.store(::getpid(), std::memory_order_relaxed);
+    header.generation.store(options.generation, std::memory_order_release);
+    const bool replaces = before.get() >= 0;
+    if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, options.path.c_str(), replaces ? 0 : RENAME_NOREPLACE) == 0) {
+      if (replaces) MarkSuperseded(before.get(), static_cast<size_t>(info.st_size));
+      return table;
+    }
+    const int error = errno;
+    ::unlink(fresh.c_str());
+    ::munmap(table->base_, table->bytes_);
+    table->base_ = nullptr;
+    ::close(std::exchange(table->fd_, -1));
+    if (error != EEXIST) return absl::ErrnoToStatus(error, absl::StrCat("cannot rename to ", options.path));
+    // Another bridge was first.
+  }
+  return locked();
+}
+
+SharedTable::~SharedTable() {
+  if (base_ != nullptr) {
+    header().state.store(static_cast<uint32_t>(SharedTableHeader::State::kClosed), std::memory_order_release);
+    header().epoch.fetch_add(1, std::memory_order_release);
+    ::munmap(base_, bytes_);
+  }
+  if (fd_ >= 0) ::close(fd_);
+}
+
+SymbolTable::Storage SharedTable::symbol_storage() {
+  const SharedTableLayout& at = header().layout;
+  return {base_ + at.names_offset, reinterpret_cast<uint8_t*>(base_ + at.lengths_offset),
+          reinterpret_cast<std::atomic<uint64_t>*>(base_ + at.cells_offset), &header().symbols};
+}
+
+LatestTable::Options SharedTable::table_options() {
+  return {header().layout.capacity, header().sequence_base, base_ + header().layout.slots_offset, adopted_};
+}
+
+SourceTable::Cell* SharedTable::source_cells() {
+  auto* const cells = reinterpret_cast<SourceTable::Cell*>(base_ + header().layout.sources_offset);
+  // The sources of the bridge before are dead; their generations go on being counted.
+  for (size_t i = 0; i < SourceTable::kCells; ++i) cells[i].generation.store(0, std::memory_order_relaxed);
+  return cells;
+}
+
+uint32_t SharedTable::Salvage(LatestTable* table, const SymbolTable& symbols) {
+  uint32_t emptied = 0;
+  for (uint32_t id = 0; id < symbols.size(); ++id) emptied += table->Salvage(SymbolId{id}) ? 0 : 1;
+  return emptied;
+}
+
+void SharedTable::GoLive(MonoNs now) {
+  Beat(now);
+  header().state.store(static_cast<uint32_t>(SharedTableHeader::State::kLive), std::memory_order_release);
+}
+
+}  // namespace tickbridge

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sink/table_reader.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "core/clock.h"
+#include "core/futex.h"
+
+namespace tickbridge {
+namespace {
+
+constexpr int64_t kSilentNs = 2 * kNsPerSec;
+constexpr int kLoadAttempts = 4'096;
+
+bool Within(uint64_t offset, uint64_t count, uint64_t size, uint64_t bytes) {
+  return offset % 64 == 0 && offset >= SharedTableHeader::kBytes && offset <= bytes && count <= (bytes - offset) / size;
+}
+
+bool LayoutMakesSense(const SharedTableLayout& l) {
+  return l.magic == SharedTableLayout::kMagic && l.version == SharedTableLayout::kVersion &&
+         l.capacity <= limits::kSymbolsMax && l.cell_count == SymbolTable::CellCount(l.capacity) &&
+         Within(l.cells_offset, l.cell_count, sizeof(uint64_t), l.file_bytes) &&
+         Within(l.names_offset, l.capacity, SymbolTable::kNameBytes, l.file_bytes) &&
+         Within(l.lengths_offset, l.capacity, 1, l.file_bytes) &&
+         Within(l.slots_offset, l.capacity, LatestTable::kSlotBytes, l.file_bytes) &&
+         Within(l.sources_offset, SourceTable::kCells, sizeof(SourceTable::Cell), l.file_bytes);
+}
+
+bool InRange(const Quote& quote) noexcept {
+  for (size_t field = 0; field < kFieldCount; ++field) {
+    const Decimal value = quote.value[field];
+    if ((quote.present >> field & 1) == 0) continue;
+    if (value.mantissa > kMaxMantissa || value.mantissa < -kMaxMantissa || value.exponent < kMinExponent ||
+        value.exponent > kMaxExponent) {
+      return false;
+    }
+  }
+  return static_cast<uint8_t>(quote.status) <= static_cast<uint8_t>(Status::kClosed);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TableReader>> TableReader::Open(const std::string& name) {
+  const std::string path = name.find('/') == std::string::npos ? absl::StrCat("/dev/shm/", name) : name;
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("no shared table ", path));
+  struct stat info{};
+  void* base = MAP_FAILED;
+  const bool plausible =
+      ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size >= static_cast<off_t>(SharedTableHeader::kBytes);
+  if (plausible) base = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+  ::close(fd);
+  if (!plausible || base == MAP_FAILED) return absl::FailedPreconditionError(path + " is not a shared table");
+  std::unique_ptr<TableReader> reader(new TableReader);
+  reader->base_ = static_cast<const char*>(base);
+  std::memcpy(&reader->layout_, base, sizeof(SharedTableLayout));
+  const SharedTableLayout& layout = reader->layout_;
+  // Until it is checked, its size is that of the file.
+  const auto file_bytes = static_cast<uint64_t>(info.st_size);
+  if (layout.file_bytes != file_bytes || !LayoutMakesSense(layout)) {
+    reader->layout_.file_bytes = file_bytes;
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is not a shared table of this version (", SharedTableLayout::kVersion, ")"));
+  }
+  if (layout.boot_id != ReadBootId()) {
+    return absl::FailedPreconditionError(path + " was written before this host was started");
+  }
+  reader->sequence_base_ = reader->header().sequence_base;
+  LatestTable::Options view;
+  view.capacity = layout.capacity;
+  view.sequence_base = reader->sequence_base_;
+  view.slots = const_cast<char*>(reader->base_) + layout.slots_offset;  // only its const functions are called
+  view.adopted = true;
+  reader->slots_ = std::make_unique<LatestTable>(view);
+  return reader;
+}
+
+TableReader::~TableReader() {
+  if (base_ != nullptr) ::munmap(const_cast<char*>(base_), layout_.file_bytes);
+}
+
+uint32_t TableReader::symbols() const noexcept {
+  return std::min(header().symbols.load(std::memory_order_acquire), layout_.capacity);
+}
+
+std::string_view TableReader::Name(SymbolId id) const noexcept {
+  if (Index(id) >= symbols()) return {};
+  const auto length = static_cast<uint8_t>(base_[layout_.lengths_offset + Index(id)]);
+  return {base_ + layout_.names_offset + size_t{Index(id)} * SymbolTable::kNameBytes,
+          std::min<size_t>(length, SymbolTable::kNameBytes)};
+}
+
+SymbolId TableReader::Find(std::string_view symbol) const noexcept {
+  const auto* const cells = reinterpret_cast<const std::atomic<uint64_t>*>(base_ + layout_.cells_offset);
+  const uint64_t hash = SymbolTable::Hash(symbol);
+  // Bounded: a sound index always has free cells, a scribbled one need not.
+  for (uint64_t i = 0; i < layout_.cell_count; ++i) {
+    const uint64_t cell = cells[(hash + i) & (layout_.cell_count - 1)].load(std::memory_order_acquire);
+    if (cell == 0) break;
+    if ((cell ^ hash) >> 32 != 0) continue;
+    const SymbolId id{static_cast<uint32_t>(cell) - 1};
+    if (Name(id) == symbol) return id;
+  }
+  return kNoSymbol;
+}
+
+TableReader::Load TableReader::TryLoad(SymbolId id, Quote* quote) const noexcept {
+  if (Index(id) >= layout_.capacity) return Load::kInvalid;
+  if (!slots_->TryLoad(id, quote)) return Load::kBusy;
+  if (quote->sequence == sequence_base_) return Load::kNothing;
+  return InRange(*quote) ? Load::kOk : Load::kInvalid;
+}
+
+TableReader::Load TableReader::LoadQuote(SymbolId id, Quote* quote) const noexcept {
+  Load load = Load::kBusy;
+  for (int i = 0; i < kLoadAttempts && load == Load::kBusy; ++i) load = TryLoad(id, quote);
+  return load;
+}
+
+std::optional<int64_t> TableReader::SourceAgeNs(const Quote& quote, MonoNs now) const noexcept {
+  const auto* const cells = reinterpret_cast<const SourceTable::Cell*>(base_ + layout_.sources_offset);
+  const SourceTable::Cell& cell = cells[SourceIndex(quote.source)];
+  // Relaxed, as in SourceTable: the words are independent of each other.
+  if (quote.source == kNoSource || cell.generation.load(std::memory_order_relaxed) != SourceGeneration(quote.source)) {
+    return std::nullopt;
+  }
+  if (cell.liveness_ns.load(std::memory_order_relaxed) == 0) return 0;  // alive until it is closed
+  return now.value - cell.last_life_ns.load(std::memory_order_relaxed);
+}
+
+TableReader::Life TableReader::life(MonoNs now) const noexcept {
+  switch (static_cast<SharedTableHeader::State>(header().state.load(std::memory_order_acquire))) {
+    case SharedTableHeader::State::kSuperseded:
+      return Life::kSuperseded;
+    case SharedTableHeader::State::kClosed:
+      return Life::kClosed;
+    default:
+      break;
+  }
+  const int64_t beat_ns = header().beat_mono_ns.load(std::memory_order_relaxed);  // a word of its own
+  return now.value - beat_ns > kSilentNs ? Life::kSilent : Life::kAlive;
+}
+
+uint64_t TableReader::generation() const noexcept { return header().generation.load(std::memory_order_acquire); }
+
+bool TableReader::WaitForChange(uint32_t* epoch, int64_t timeout_ns) const noexcept {
+  const MonoNs deadline = SystemClock::ReadMonotonic() + timeout_ns;
+  while (true) {
+    const uint32_t now = header().epoch.load(std::memory_order_acquire);
+    if (now != *epoch) {
+      *epoch = now;
+      return true;
+    }
+    const int64_t left_ns = deadline - SystemClock::ReadMonotonic();
+    if (left_ns <= 0) return false;
+    FutexWait(header().epoch, now, left_ns);
+  }
+}
+
+}  // namespace tickbridge

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The strategies' side of the shared latest table (core/shared_table.h): find a symbol once, then load its quote in
+// nanoseconds, from the slot that the bridge writes.
+//
+// Threading: any number of threads; all calls but Open are const. Memory: the file's mapping, read-only: a reader can
+// never write. What stands there is checked before it is believed: ids, lengths, ranges.
+// Progress: TryLoad is lock-free. kBusy means that a write overlapped: load again. A bridge that died within a write
+// leaves its slot busy until the next one takes the table over; `life` tells.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "core/latest_table.h"
+#include "core/shared_table.h"
+#include "core/tick.h"
+#include "core/types.h"
+
+namespace tickbridge {
+
+class TableReader {
+ public:
+  enum class Load : uint8_t {
+    kOk,
+    kBusy,     // a write overlapped
+    kNothing,  // no tick of it was ever merged
+    kInvalid,  // no such id, or what stands there cannot be
+  };
+  enum class Life : uint8_t {
+    kAlive,
+    kSilent,      // its bridge has shown no sign of life for two seconds: dead, stopped, or stalled
+    kClosed,      // its bridge ended; the next one takes the table over
+    kSuperseded,  // the next bridge made another table: open anew
+  };
+
+  // `name`: as table.shm has it, below /dev/shm; or a path.
+  // Errors: kNotFound; kPermissionDenied; kFailedPrecondition: not a table of this version, or of an earlier boot.
+  static absl::StatusOr<std::unique_ptr<TableReader>> Open(const std::string& name);
+  ~TableReader();
+  TableReader(const TableReader&) = delete;
+  TableReader& operator=(const TableReader&) = delete;
+
+  // The id of a symbol, kNoSymbol if it has none yet. Ids do not change while the table is in place.
+  SymbolId Find(std::string_view symbol) const noexcept;
+  uint32_t symbols() const noexcept;
+  // Empty if there is no such id.
+  std::string_view Name(SymbolId id) const noexcept;
+
+  Load TryLoad(SymbolId id, Quote* quote) const noexcept;
+  // Repeats a busy load, for a writer that is never in the slot for long; kBusy after some thousand times.
+  Load LoadQuote(SymbolId id, Quote* quote) const noexcept;
+
+  // Since the newest tick of a quote was received.
+  static int64_t AgeNs(const Quote& quote, MonoNs now) noexcept { return now - quote.received; }
+  // Since its source showed its last sign of life; nothing where that source is dead.
+  std::optional<int64_t> SourceAgeNs(const Quote& quote, MonoNs now) const noexcept;
+
+  Life life(MonoNs now) const noexcept;
+  // Changes with each bridge that writes the table.
+  uint64_t generation() const noexcept;
+
+  // Sleeps until a slot has changed since `*epoch` (0 at first), `timeout_ns` at most. True if one has; `*epoch` then
+  // stands for now. The bridge looks for changes some ten times a millisecond.
+  bool WaitForChange(uint32_t* epoch, int64_t timeout_ns) const noexcept;
+
+ private:
+  TableReader() = default;
+  const SharedTableHeader& header() const noexcept { return *reinterpret_cast<const SharedTableHeader*>(base_); }
+
+  const char* base_ = nullptr;
+  SharedTableLayout layout_;  // as checked at Open
+  uint64_t sequence_base_ = 0;
+  std::unique_ptr<LatestTable> slots_;  // a view
+};
+
+}  // namespace tickbridge

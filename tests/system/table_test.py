@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shared table: what the Python package reads from it beside what stands in Redis; bridges that end, die, and are
+killed while others read."""
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+
+import bridge_case
+import harness
+
+sys.path.insert(0, str(harness.ROOT / "tools" / "python"))
+from tickbridge import LatestTable  # noqa: E402
+
+
+class Table(bridge_case.BridgeCase):
+    def setUp(self):
+        super().setUp()
+        self.redis = self.server()
+        self.table = f"tickbridge-test-{os.getpid()}-{random.randrange(10**9)}"
+        self.addCleanup(lambda: os.path.exists(self.path()) and os.unlink(self.path()))
+
+    def path(self):
+        return "/dev/shm/" + self.table
+
+    def start(self, max_symbols=1000):
+        feed = os.path.join(self.folder, "feed.sock")
+        bridge = harness.Bridge(f'[bridge]\ninstance = "{self.instance}"\n[redis]\nurl = "{self.redis.url}"\n'
+                                f'[class.price]\nttl = "600s"\n'
+                                f'[table]\nmax_symbols = {max_symbols}\nshm = "{self.table}"\n'
+                                f'[feed.local]\ntype = "unix_stream"\npath = "{feed}"\n')
+        self.addCleanup(bridge.close)
+
+        def connect():
+            client = socket.socket(socket.AF_UNIX)
+            try:
+                client.connect(feed)
+            except OSError:
+                client.close()
+                return None
+            return client
+        client = harness.wait_until(connect, "the feed listens")
+        self.addCleanup(client.close)
+        return bridge, client
+
+    def send(self, client, *records):
+        client.sendall(b"".join(json.dumps(r).encode() + b"\n" for r in records))
+
+    def in_redis(self, symbol):
+        value = self.redis.client.get(f"price:{symbol}:latest")
+        return json.loads(value) if value else None
+
+    def test_it_shows_what_redis_shows(self):
+        bridge, client = self.start()
+        rng = random.Random(5)
+        for n in range(2000):
+            record = {"symbol": f"S{rng.randrange(50)}", "Timestamp": 1700000000000 + n}
+            for field in ("Last", "Bid", "Ask", "High", "Low", "Volume"):
+                choice = rng.random()
+                if choice < 0.6:
+                    record[field] = rng.choice([f"{rng.randrange(10**9)}.{rng.randrange(10**6):06}", rng.randrange(10**6),
+                                                f"-0.{rng.randrange(10**15):015}", "123456789012345.678", "1e18"])
+                elif choice < 0.7:
+                    record[field] = None
+            self.send(client, record)
+        table = LatestTable(self.table)
+        harness.wait_until(lambda: max((table[s]["Timestamp"] for s in table), default=0) == 1700000001999, "all came")
+        symbols = sorted(table)
+        self.assertEqual(len(symbols), 50)
+        for symbol in symbols:
+            harness.wait_until(lambda: self.in_redis(symbol) == table[symbol], f"{symbol}: {table[symbol]}")
+            self.assertEqual(list(table[symbol]), ["Last", "Bid", "Ask", "Volume", "High", "Low", "Timestamp"])
+            self.assertEqual({k: type(v) for k, v in table[symbol].items()},
+                             {k: type(v) for k, v in self.in_redis(symbol).items()})
+        self.assertNotIn("NEVER", table)
+        with self.assertRaises(KeyError):
+            table["NEVER"]
+        self.assertTrue(table.alive)
+        self.assertLess(table.age(symbols[0]), 60)
+        self.assertIsNotNone(table.source_age(symbols[0]))
+        client.close()
+        harness.wait_until(lambda: table.source_age(symbols[0]) is None, "its source is dead")
+        self.assertEqual(bridge.stop()[0], 0)
+        self.assertFalse(table.alive)
+        self.assertEqual(table[symbols[0]], self.in_redis(symbols[0]), "the last values stay")
+
+    def test_it_wakes_who_waits(self):
+        bridge, client = self.start()
+        table = LatestTable(self.table)
+        while table.wait(0.2):
+            pass
+        self.send(client, {"symbol": "A", "Last": 1})
+        self.assertTrue(table.wait(harness.DEADLINE_S))
+        bridge.stop()
+
+    def test_a_restarted_bridge_goes_on_where_it_was(self):
+        for kill in (False, True):
+            with self.subTest(kill=kill):
+                self.redis.client.flushall()
+                bridge, client = self.start()
+                self.send(client, {"symbol": "A", "Last": 1, "LastSize": 5, "Bid": 1, "Ask": 2, "Timestamp": 1700000000000})
+                table = LatestTable(self.table)
+                harness.wait_until(lambda: "A" in table and table["A"]["Ask"] == 2.0, "it came")
+                sequence, generation = table.sequence("A"), table.generation
+                if kill:
+                    bridge.process.send_signal(signal.SIGKILL)
+                    bridge.process.wait()
+                    harness.wait_until(lambda: not table.alive, "its death shows")
+                else:
+                    bridge.stop()
+                self.redis.client.flushall()
+                bridge, client = self.start()
+                # Delivered again without a word from the feed, and gone on with.
+                harness.wait_until(lambda: (self.in_redis("A") or {}).get("Ask") == 2.0, "it is in Redis again")
+                self.assertFalse(table.refresh())
+                self.assertTrue(table.alive)
+                self.assertGreater(table.generation, generation)
+                self.send(client, {"symbol": "A", "Bid": 7, "Timestamp": 1700000000001},
+                          {"symbol": "A", "Bid": 6, "Timestamp": 1699999999999})
+                harness.wait_until(lambda: table["A"]["Bid"] == 7.0, "the next tick")
+                self.assertEqual(table["A"]["Ask"], 2.0)
+                self.assertEqual(table.sequence("A"), sequence + 1)
+                code, summary = bridge.stop()
+                self.assertEqual(code, 0, bridge.errors())
+                harness.check_sums(self, summary)
+                self.assertEqual(summary["accepted"], 1)
+                os.unlink(self.path())
+
+    def test_another_layout_supersedes_it(self):
+        bridge, client = self.start(max_symbols=1000)
+        self.send(client, {"symbol": "A", "Last": 1, "Bid": 5})
+        table = LatestTable(self.table)
+        harness.wait_until(lambda: "A" in table, "it came")
+        harness.wait_until(lambda: self.in_redis("A"), "also in Redis")
+        bridge.stop()
+        bridge, client = self.start(max_symbols=2000)
+        self.assertFalse(table.alive)
+        self.assertTrue(table.refresh())
+        self.assertNotIn("A", table)
+        self.send(client, {"symbol": "A", "Last": 2})
+        harness.wait_until(lambda: "A" in table and table["A"]["Bid"] == 5.0, "read back from Redis instead")
+        bridge.stop()
+
+    def test_two_bridges_of_one_table(self):
+        bridge, client = self.start()
+        second = harness.Bridge(f'[bridge]\ninstance = "{self.instance}-2"\n[redis]\nurl = "{self.redis.url}"\n'
+                                f'[table]\nmax_symbols = 1000\nshm = "{self.table}"\n[feed.x]\ntype = "synth"\n')
+        self.addCleanup(second.close)
+        second.process.wait(harness.DEADLINE_S)
+        self.assertEqual(second.process.returncode, 1)
+        self.assertIn("another bridge writes the shared table", second.errors())
+        bridge.stop()
+
+    def test_what_is_no_table_or_makes_no_sense(self):
+        for content in (b"", b"x" * 5000, os.urandom(1 << 20)):
+            with open(self.path(), "wb") as f:
+                f.write(content)
+            with self.assertRaises(ValueError):
+                LatestTable(self.table)
+            bridge, client = self.start()
+            self.send(client, {"symbol": "A", "Last": 1})
+            table = LatestTable(self.table)
+            harness.wait_until(lambda: "A" in table, "a new one took its place")
+            bridge.stop()
+        # Names, index and slots that another process scribbled over are not gone on with.
+        with open(self.path(), "r+b") as f:
+            size = os.fstat(f.fileno()).st_size
+            for _ in range(200):
+                f.seek(random.randrange(4096, size - 64))
+                f.write(os.urandom(64))
+        bridge, client = self.start()
+        self.send(client, {"symbol": "B", "Last": 2})
+        table = LatestTable(self.table)
+        harness.wait_until(lambda: "B" in table and table["B"]["Last"] == 2.0, "it goes on")
+        harness.wait_until(lambda: self.in_redis("B"), "also in Redis")
+        bridge.stop()
+
+    def test_killed_in_the_middle_of_writing(self):
+        symbols = 20
+        newest = {}
+        for life in range(20):
+            bridge, client = self.start()
+            base = 1700000000000 + life * 1000000
+            data = b"".join(b'{"symbol":"S%d","Bid":%d,"Ask":%d,"Timestamp":%d}\n' % (i % symbols, n, n + 1, base + n)
+                            for n in range(20000) for i in (n,))
+            client.settimeout(harness.DEADLINE_S)
+            client.sendall(data[:random.randrange(len(data))])
+            time_left = random.random() * 0.02
+            end = time.monotonic() + time_left
+            while time.monotonic() < end:
+                pass
+            bridge.process.send_signal(signal.SIGKILL)
+            bridge.process.wait()
+            client.close()
+            table = LatestTable(self.table)
+            for symbol in table:
+                quote = table[symbol]
+                self.assertEqual(quote["Bid"] + 1, quote["Ask"], "a torn quote")
+                self.assertGreaterEqual(quote["Timestamp"], newest.get(symbol, 0))
+                newest[symbol] = quote["Timestamp"]
+        bridge, client = self.start()
+        table = LatestTable(self.table)
+        for i in range(symbols):
+            self.send(client, {"symbol": f"S{i}", "Last": 1})
+        for i in range(symbols):
+            harness.wait_until(lambda: table[f"S{i}"]["Last"] == 1.0 and self.in_redis(f"S{i}") == table[f"S{i}"], f"S{i}")
+            self.assertGreaterEqual(table[f"S{i}"]["Timestamp"], newest.get(f"S{i}", 0))
+        bridge.stop()
+
+
+if __name__ == "__main__":
+    harness.main()
