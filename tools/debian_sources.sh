@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Fetches upstream tarballs out of Debian's source packages, of a suite that need not be the machine's own. For scripts
-# that source this file. They have `say` and `die`, and set `work` (a folder for logs) and `apt_root` (an empty one for apt).
+# that source this file: they have `say` and `die`, and set `work` (a folder for logs) and `apt_root` (one for apt alone).
 #
 # apt does it, and so checks the signatures, through a private configuration that is derived from the machine's own:
 # the system's package lists and sources stay as they are. It needs no root.
