@@ -27,7 +27,7 @@ class Runner {
     std::string name;  // the thread has its first 15 bytes
     int cpu = -1;      // -1: not pinned
     // The CPUs that the process was given at its start. Empty: those of the thread that calls Start.
-    std::vector<int> affinity;
+    std::vector<int> affinity = {};
     int priority = 0;  // 0: shares its CPU with others; 1 to 99: SCHED_FIFO, before all with less
     IdleMode idle = IdleMode::kBackoff;
     int64_t max_park_ns = 50'000;  // of kBackoff
