@@ -153,7 +153,6 @@ bool Apply(RedisClient* client, const DoctorOptions& options, Report* report) {
 }  // namespace
 
 int CommandDoctor(const GlobalOptions& global, const DoctorOptions& options) {
-  // A CPU that is not there is for `doctor` to say, too; but what else is wrong with a configuration is not.
   const std::optional<Config> config = LoadConfigOrExplain(global);
   if (!config) return kExitUsage;
   const Cpus cpus = ReadCpus();

@@ -141,7 +141,7 @@ class Checker {
     findings_.push_back({std::move(check), severity, std::move(seen), std::move(cost), std::move(fix)});
   }
   void Ok(std::string check, std::string seen) { Add(std::move(check), Severity::kOk, std::move(seen)); }
-  std::string Which() const { return pinned_.empty() ? "" : " of the pinned CPUs " + FormatCpuList(pinned_); }
+  std::string Which() const { return pinned_.empty() ? "" : " on the pinned CPUs " + FormatCpuList(pinned_); }
 
   const MachineQuestion& q_;
   const Config& config_;
@@ -192,13 +192,6 @@ void Checker::CpuCount() {
   } else {
     Ok("cpu.count", seen);
   }
-  for (const RunnerConfig& runner : config_.runners) {
-    const std::string problem = runner.cpu < 0 ? "" : CpuProblem(q_.cpus, runner.cpu);
-    if (!problem.empty()) {
-      Add("cpu.missing", Severity::kBad, absl::StrCat("runner.", runner.name, ".cpu = ", runner.cpu, ": ", problem),
-          "the bridge does not start", absl::StrCat("set runner.", runner.name, ".cpu to another"));
-    }
-  }
 }
 
 void Checker::Frequency() {
@@ -246,7 +239,7 @@ void Checker::Siblings() {
     if (!others.empty()) shared.push_back(absl::StrCat(cpu, " with ", FormatCpuList(others)));
   }
   if (pinned_.empty()) return;
-  if (shared.empty()) return Ok("cpu.siblings", absl::StrCat("no core is shared", Which()));
+  if (shared.empty()) return Ok("cpu.siblings", "the pinned CPUs have a core each: " + FormatCpuList(pinned_));
   Add("cpu.siblings", Severity::kWarn, absl::StrCat("pinned CPUs share their core: ", absl::StrJoin(shared, ", ")),
       "whatever runs on the sibling takes a part of the core and of its caches",
       "echo 0 > /sys/devices/system/cpu/cpuN/online for the siblings, or nosmt at boot");
@@ -265,7 +258,7 @@ void Checker::Isolation() {
   const auto judge = [&](const char* check, const std::vector<int>& there, Severity severity, const char* cost,
                          std::string fix) {
     const std::vector<int> missing = Without(pinned_, there);
-    if (missing.empty()) return Ok(check, absl::StrCat("holds for all", Which()));
+    if (missing.empty()) return Ok(check, "so for the pinned CPUs " + FormatCpuList(pinned_));
     Add(check, severity, absl::StrCat("not so for the pinned CPUs ", FormatCpuList(missing)), cost, std::move(fix));
   };
   const std::string boot =
@@ -362,7 +355,7 @@ void Checker::Limits() {
                      config_.memory.lock ? ", memory.lock = true" : ""),
         !short_of             ? ""
         : config_.memory.lock ? "the bridge does not start, unless it has CAP_IPC_LOCK"
-                              : "memory.lock = true would be refused",
+                              : "memory.lock = true would be refused, but for a program with CAP_IPC_LOCK",
         short_of ? "LimitMEMLOCK=infinity in the systemd unit, or ulimit -l unlimited" : "");
   }
   const std::optional<uint64_t> priority = Limit("Max realtime priority", &known);

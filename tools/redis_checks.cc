@@ -36,6 +36,8 @@ constexpr const char* kSlowlogMax = "128";
 constexpr int64_t kForkUsMax = 1'000;
 constexpr int64_t kEventMsMax = 10;
 constexpr size_t kShownMax = 3;
+constexpr const char* kEmptyAfterRestart =
+    "after a restart of the server it is empty: the bridge sends its values again, those of other programs are gone";
 
 int64_t ToInt(std::string_view text) {
   int64_t value = 0;
@@ -63,7 +65,7 @@ std::string CommandName(std::string_view text) {
 // "unix://…: NOPERM this user has …" is NOPERM.
 std::string Reason(const absl::Status& status) {
   const std::string_view message = status.message();
-  const size_t at = message.rfind(": ");
+  const size_t at = message.find(": ");
   return CommandName(at == std::string_view::npos ? message : message.substr(at + 2));
 }
 
@@ -276,15 +278,14 @@ void Checker::Persistence() {
       Add("redis.save", Severity::kWarn, absl::StrCat(seen, "; ", kept), cost,
           "a server of its own for the bridge, with save \"\"");
     } else {
-      AddSetting("redis.save", Severity::kWarn, seen, cost, "save", "",
-                 "after a restart of the server it is empty, until the bridge has sent all that lives");
+      AddSetting("redis.save", Severity::kWarn, seen, cost, "save", "", kEmptyAfterRestart);
     }
   }
   if (*append != "yes") return;
   if (lasting_keys_ == 0) {
     AddSetting("redis.appendonly", Severity::kWarn, "appendonly yes",
                "every write goes to a file as well, which is rewritten in a fork", "appendonly", "no",
-               "after a restart of the server it is empty, until the bridge has sent all that lives");
+               kEmptyAfterRestart);
   } else if (Setting("appendfsync").value_or("") == "always") {
     AddSetting("redis.appendfsync", Severity::kBad, "appendonly yes, appendfsync always",
                "every turn of the server waits for the disk", "appendfsync", "everysec",

@@ -6,7 +6,6 @@ import os
 import random
 import resource
 import subprocess
-import unittest
 
 import bridge_case
 import harness
@@ -108,7 +107,7 @@ class Machine(bridge_case.BridgeCase):
         self.stop(bridge)
 
     def test_it_says_what_it_refuses(self):
-        absent = self.refused(f"runner.main.cpu=4000")
+        absent = self.refused("runner.main.cpu=4000")
         self.assertEqual(absent.returncode, 2)
         self.assertIn("runner.main.cpu = 4000: there is no such CPU on this machine, only", absent.stderr)
         forbidden = self.refused("runner.main.priority=5", child=powerless)
