@@ -467,7 +467,7 @@ void Checker::Interrupts() {
     if (Common(cpus, pinned_).empty()) continue;
     std::string device;
     for (const std::string& name : Names(q_.root + "/proc/irq/" + irq)) {
-      if (fs::is_directory(q_.root + "/proc/irq/" + irq + "/" + name)) device = " (" + name + ")";
+      if (fs::is_directory(absl::StrCat(q_.root, "/proc/irq/", irq, "/", name))) device = absl::StrCat(" (", name, ")");
     }
     // Interrupts of nobody do not come.
     if (!device.empty()) here.push_back(irq + device);
