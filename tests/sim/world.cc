@@ -125,11 +125,13 @@ World::Scenario World::MakeScenario(Random* random) {
   s.absolute = random->Chance(0.4);
   s.publish = random->Chance(0.1);
   s.unfenced = random->Chance(0.05);
+  s.msetex = random->Chance(0.4);
   s.denied = random->Chance(0.1);
-  s.lanes = random->Chance(0.2) ? 2 : 1;
+  s.lanes = random->Chance(0.4) ? 2 : 1;
   s.window = static_cast<uint32_t>(random->Chance(0.3) ? random->Between(1, 6) : random->Between(16, 512));
   s.share = random->Chance(0.5) ? 1.0 : 0.5;
   s.tick_chance = random->Chance(0.3) ? 0.9 : 0.2;
+  s.lane_chance = random->Chance(0.3) ? 0.05 : 0.9;
   s.fault_chance = random->Chance(0.3) ? 0.01 : 0.002;
   return s;
 }
@@ -152,6 +154,7 @@ World::World(uint64_t seed, bool trace)
   classes_[1].ttl_ns = scenario_.document_ttl_ns;
   if (scenario_.denied) server_.Deny("price:S0:");
   server_.ForbidClient(scenario_.unfenced);
+  server_.SetMsetex(scenario_.msetex);
   server_.set_on_change([this](const std::string& name, const Server::Key* before, const Server::Key* after) {
     OnChange(name, before, after);
   });
@@ -399,7 +402,7 @@ void World::Step(bool faults, bool feed) {
     }
     for (SimConnector* connector : bridge_->connectors) connector->Step();
     for (const auto& lane : bridge_->lanes) {
-      if (random_.Chance(0.9)) lane->DoWork();
+      if (random_.Chance(scenario_.lane_chance)) lane->DoWork();
       // A window bounds what is in flight; beacons, pings and publishes ride beside it.
       if (network_.bytes_on_the_way() > (size_t{64} << 20)) Violated("bounded", "bytes pile up on the way");
     }
