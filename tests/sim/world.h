@@ -47,9 +47,9 @@ class World {
     bool absolute;
     bool publish;
     bool unfenced;
-    bool msetex;  // the server has it
-    bool denied;  // the first symbol may not be written
-    uint32_t lanes;
+    bool msetex;         // the server has it
+    bool denied;         // the first symbol may not be written
+    uint32_t lanes_max;  // each life of the bridge has its own number
     uint32_t window;
     double share;
     double tick_chance;
