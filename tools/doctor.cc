@@ -62,19 +62,20 @@ struct Report {
 };
 
 // The worst first.
-std::string SectionText(const std::string& title, Findings findings) {
-  std::stable_sort(findings.begin(), findings.end(),
-                   [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
+std::string SectionText(const std::string& title, const Findings& findings) {
   size_t width = 0;
   for (const Finding& finding : findings) width = std::max(width, finding.check.size());
+  const std::string indent(width + 10, ' ');
   std::string text = title + "\n";
-  for (const Finding& finding : findings) {
-    const std::string severity = Name(finding.severity);
-    absl::StrAppend(&text, "  ", severity, std::string(6 - severity.size(), ' '), finding.check,
-                    std::string(width - finding.check.size() + 2, ' '), finding.seen, "\n");
-    const std::string indent(width + 10, ' ');
-    if (!finding.cost.empty()) absl::StrAppend(&text, indent, "costs: ", finding.cost, "\n");
-    if (!finding.fix.empty()) absl::StrAppend(&text, indent, "fix:   ", finding.fix, "\n");
+  for (const Severity severity : {Severity::kBad, Severity::kWarn, Severity::kInfo, Severity::kOk}) {
+    const std::string word = Name(severity);
+    for (const Finding& finding : findings) {
+      if (finding.severity != severity) continue;
+      absl::StrAppend(&text, "  ", word, std::string(6 - word.size(), ' '), finding.check,
+                      std::string(width - finding.check.size() + 2, ' '), finding.seen, "\n");
+      if (!finding.cost.empty()) absl::StrAppend(&text, indent, "costs: ", finding.cost, "\n");
+      if (!finding.fix.empty()) absl::StrAppend(&text, indent, "fix:   ", finding.fix, "\n");
+    }
   }
   return text;
 }

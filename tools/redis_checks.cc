@@ -312,7 +312,7 @@ void Checker::Keys() {
 void Checker::Slow() {
   if (!f_.slow.empty()) {
     std::vector<RedisFacts::Slow> slow = f_.slow;
-    std::stable_sort(slow.begin(), slow.end(), [](const auto& a, const auto& b) { return a.us > b.us; });
+    std::sort(slow.begin(), slow.end(), [](const auto& a, const auto& b) { return a.us > b.us; });
     std::vector<std::string> shown;
     for (size_t i = 0; i < std::min(slow.size(), kShownMax); ++i) {
       shown.push_back(absl::StrFormat("%s %.1f ms", slow[i].command, static_cast<double>(slow[i].us) / 1000));
