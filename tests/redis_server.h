@@ -29,7 +29,8 @@ bool WaitFor(Condition condition, std::chrono::seconds deadline = std::chrono::s
 
 class RedisServer {
  public:
-  explicit RedisServer(std::vector<std::string> extra = {}) : extra_(std::move(extra)) {
+  explicit RedisServer(std::vector<std::string> extra = {}, std::string program = "redis-server")
+      : program_(std::move(program)), extra_(std::move(extra)) {
     char folder[] = "/tmp/tb-test-XXXXXX";
     if (::mkdtemp(folder) == nullptr) throw std::runtime_error("mkdtemp");
     folder_ = folder;
@@ -44,7 +45,7 @@ class RedisServer {
 
   void Start() {
     std::vector<std::string> words = {
-        "redis-server", "--port", "0",          "--unixsocket", socket(),    "--save",        "",
+        program_, "--port", "0",          "--unixsocket", socket(),    "--save",        "",
         "--appendonly", "no",     "--loglevel", "warning",      "--logfile", folder_ + "/log"};
     words.insert(words.end(), extra_.begin(), extra_.end());
     std::vector<char*> arguments;
@@ -105,6 +106,7 @@ class RedisServer {
     return text;
   }
 
+  const std::string program_;
   std::string folder_;
   std::vector<std::string> extra_;
   pid_t pid_ = -1;
