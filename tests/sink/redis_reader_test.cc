@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <optional>
@@ -483,9 +484,23 @@ TEST(RedisReader, PollsWhereHelloIsUnknown) {
   EXPECT_NE(reader->status().message().find("HELLO"), std::string_view::npos) << reader->status();
 }
 
+// Installed, or where bench/build_valkey leaves it; empty: there is none.
+std::string ValkeyServer() {
+  if (std::system("command -v valkey-server >/dev/null") == 0) return "valkey-server";
+  const auto env = [](const char* name) { return std::string(std::getenv(name) == nullptr ? "" : std::getenv(name)); };
+  std::string prefix = env("TICKBRIDGE_VALKEY");
+  if (prefix.empty()) {
+    const std::string cache = env("XDG_CACHE_HOME");
+    prefix = (cache.empty() ? env("HOME") + "/.cache" : cache) + "/tickbridge/valkey";
+  }
+  const std::string program = prefix + "/bin/valkey-server";
+  return ::access(program.c_str(), X_OK) == 0 ? program : "";
+}
+
 TEST(RedisReader, WorksWithValkey) {
-  if (std::system("command -v valkey-server >/dev/null") != 0) GTEST_SKIP() << "valkey-server is not installed";
-  RedisServer server({}, "valkey-server");
+  const std::string program = ValkeyServer();
+  if (program.empty()) GTEST_SKIP() << "no valkey-server, neither installed nor made by bench/build_valkey";
+  RedisServer server({}, program);
   RedisReader::Options options;
   options.target = UnixTarget(server);
   const std::unique_ptr<RedisReader> reader = Make(options, {"A"});
