@@ -131,7 +131,7 @@ int Lane::DoWork() noexcept {
 
 bool Lane::Quiet() const {
   return outbox_.empty() && prices_.Idle() && documents_.Idle() && core_.documents->Empty(options_.index) &&
-         core_.dirty->SizeApprox(options_.index) == 0;
+         core_.dirty->Empty(options_.index);
 }
 
 int Lane::Turn(MonoNs now) {

@@ -91,6 +91,40 @@ TEST(DirtyQueue, TakesNoMoreThanAsked) {
   EXPECT_EQ(TakeAll(&queue, 0).size(), 5u);
 }
 
+TEST(DirtyQueue, TheOldestComesFirst) {
+  constexpr uint32_t kSymbols = 5;  // no power of two
+  LatestTable table({.capacity = kSymbols});
+  DirtyQueue queue(&table, 1, 1);
+  std::mt19937_64 random(Seed());
+  std::vector<SymbolId> ids;
+  for (uint32_t i = 0; i < kSymbols; ++i) ids.push_back(SymbolId{i});
+  for (int round = 0; round < 1'000; ++round) {
+    std::shuffle(ids.begin(), ids.end(), random);
+    for (const SymbolId id : ids) queue.Mark(0, id, MonoNs{1});
+    EXPECT_FALSE(queue.Empty(0));
+    ASSERT_EQ(TakeAll(&queue, 0), ids) << "round " << round;
+    EXPECT_TRUE(queue.Empty(0));
+    for (const SymbolId id : ids) queue.Begin(id);
+  }
+}
+
+// A producer that never lets its ring run empty does not keep the others waiting.
+TEST(DirtyQueue, ProducersTakeTurns) {
+  LatestTable table({.capacity = 64});
+  DirtyQueue queue(&table, 3, 1);
+  for (uint32_t i = 0; i < 32; ++i) queue.Mark(0, SymbolId{i}, MonoNs{1});
+  queue.Mark(1, SymbolId{40}, MonoNs{1});
+  queue.Mark(2, SymbolId{50}, MonoNs{1});
+  std::vector<SymbolId> taken;
+  std::array<SymbolId, 4> ids;
+  for (int taking = 0; taking < 3; ++taking) {
+    const size_t count = queue.Take(0, ids);
+    taken.insert(taken.end(), ids.begin(), ids.begin() + count);
+  }
+  EXPECT_NE(std::find(taken.begin(), taken.end(), SymbolId{40}), taken.end());
+  EXPECT_NE(std::find(taken.begin(), taken.end(), SymbolId{50}), taken.end());
+}
+
 TEST(DirtyQueue, EachIdHasOneLane) {
   constexpr uint32_t kSymbols = 100;
   LatestTable table({.capacity = kSymbols});
@@ -108,9 +142,9 @@ TEST(DirtyQueue, EachIdHasOneLane) {
 }
 
 // Random marks by several producers, and takings, against a model that is a set of ids. Along the way every producer
-// fills the whole queue, also with blocks that are partly used: none of it may allocate.
+// fills the whole queue, from wherever in its ring it is: none of it may allocate.
 TEST(DirtyQueue, RandomMarksAndTakingsAgreeWithASetAndDoNotAllocate) {
-  constexpr uint32_t kSymbols = 3'000;  // several blocks of the queue
+  constexpr uint32_t kSymbols = 3'000;
   constexpr uint32_t kProducers = 3;
   constexpr uint32_t kLanes = 2;
   std::mt19937_64 random(Seed());
