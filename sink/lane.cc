@@ -105,6 +105,7 @@ Lane::Lane(const Core& core, Options options, std::unique_ptr<Connector> connect
                .producer = options_.producer,
                .restore = options_.restore,
                .server_clock = &server_clock_,
+               .observer = options_.observer,
                .max_ahead_ns = options_.max_ahead_ns},
               &counts_),
       documents_(core, options_.index, &server_clock_, &counts_),

@@ -284,6 +284,8 @@ absl::Status Bridge::AddFeed(const FeedConfig& feed, uint32_t runner) {
     options.socket.unix_mode = feed.socket_mode;
     if (feed.receive_buffer != 0) options.socket.receive_buffer_bytes = static_cast<int>(feed.receive_buffer);
     made = DatagramFeed::Open(std::move(options), ingest, counters_.get());
+  } else if (feed.type == "made") {
+    made = options_.make_feed(feed, ingest, counters_.get());
   } else {
     SynthFeed::Options options;
     options.name = feed.name;
@@ -349,6 +351,7 @@ absl::Status Bridge::AddLane(uint32_t index, uint32_t runner) {
   options.absolute_expiry = config.redis.expiry == "absolute";
   // A recording is the whole truth about its symbols; a live feed goes on where it was.
   if (!options_.replay) options.restore = restore_.get();
+  options.observer = options_.observer;
   options.adopted = shared_ != nullptr && shared_->adopted();
   auto connector = RedisConnector::Create(std::move(connect));
   if (!connector.ok()) return connector.status();
