@@ -15,12 +15,9 @@ SynthMarket::Options MarketOf(const Schedule::Options& options) {
   return market;
 }
 
-void AppendField(std::string* out, const Tick& tick, Field field, std::string_view name, bool price) {
-  if ((tick.given & Bit(field)) == 0) return;
+std::string Text(const Decimal& value, char* (*print)(char*, Decimal)) {
   char text[kMaxDecimalChars + kDecimalPrintScratch];
-  const Decimal& value = tick.value[Index(field)];
-  const char* const end = price ? PrintPrice(text, value) : PrintSize(text, value);
-  absl::StrAppend(out, ",\"", name, "\":", std::string_view(text, static_cast<size_t>(end - text)));
+  return {text, print(text, value)};
 }
 
 }  // namespace
@@ -29,6 +26,12 @@ std::string BenchSymbolName(uint32_t index) { return absl::StrCat("BENCH", index
 
 Schedule::Schedule(const Options& options)
     : options_(options), market_(MarketOf(options)), numbers_(options.symbols), interval_ns_(1e9 / options.rate) {
+  tick_.Set(Field::kLast, {2'100'021, -2});
+  tick_.Set(Field::kBid, {210'001, -1});
+  tick_.Set(Field::kAsk, {210'005, -1});
+  tick_.Set(Field::kVolume, {12'341, 0});
+  tick_.Set(Field::kHigh, {211'005, -1});
+  tick_.Set(Field::kLow, {209'505, -1});
   names_.reserve(options.symbols);
   for (uint32_t i = 0; i < options.symbols; ++i) names_.push_back(BenchSymbolName(i));
   Draw();
@@ -43,20 +46,21 @@ void Schedule::Advance() noexcept {
 }
 
 void Schedule::Draw() noexcept {
-  market_.Next(&tick_, &symbol_);
+  Tick drawn;
+  market_.Next(&drawn, &symbol_);
   const auto number = static_cast<int64_t>(++numbers_[symbol_]);
+  tick_.value[Index(Field::kLast)].mantissa = 2'100'021 + number % 9;  // never a zero at its end: as long each time
+  tick_.value[Index(Field::kVolume)].mantissa = 12'341 + number % 9;
   tick_.quote_time = tick_.trade_time = VenueNsFromMs(kTimeBaseMs + number);
 }
 
 void Schedule::AppendLine(std::string* out) const {
-  absl::StrAppend(out, "{\"symbol\":\"", name(), "\"");
-  AppendField(out, tick_, Field::kLast, "Last", true);
-  AppendField(out, tick_, Field::kLastSize, "LastSize", false);
-  AppendField(out, tick_, Field::kBid, "Bid", true);
-  AppendField(out, tick_, Field::kAsk, "Ask", true);
-  AppendField(out, tick_, Field::kBidSize, "BidSize", false);
-  AppendField(out, tick_, Field::kAskSize, "AskSize", false);
-  absl::StrAppend(out, ",\"Timestamp\":", kTimeBaseMs + static_cast<int64_t>(number()), "}\n");
+  const auto price = [this](Field field) { return Text(tick_.value[Index(field)], PrintPrice); };
+  absl::StrAppend(out, "{\"symbol\":\"", name(), "\",\"Last\":", price(Field::kLast), ",\"Bid\":", price(Field::kBid),
+                  ",\"Ask\":", price(Field::kAsk));
+  absl::StrAppend(out, ",\"Volume\":", Text(tick_.value[Index(Field::kVolume)], PrintSize),
+                  ",\"High\":", price(Field::kHigh), ",\"Low\":", price(Field::kLow),
+                  ",\"Timestamp\":", kTimeBaseMs + static_cast<int64_t>(number()), "}\n");
 }
 
 }  // namespace tickbridge

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ticks of a run, one after the other, and when each is due: a synthetic market at a fixed rate, or in bursts. The
-// same options give the same ticks, symbols and times, so that two processes that hold a copy each agree on them.
+// The ticks of a run, one after the other, and when each is due: at a fixed rate, or in bursts, of symbols drawn as a
+// synthetic market draws them. The same options give the same ticks and times, so that two processes that hold a copy
+// each agree on them.
 //
-// A symbol's n-th tick has the venue time kTimeBaseMs + n: what a reader finds in Redis says which tick it is.
+// Each tick gives all six prices and sizes, and makes a value of 115 bytes with the default members. A symbol's n-th tick has the venue time kTimeBaseMs + n: what a reader finds in Redis says which tick it is.
 //
 // Threading: one thread. Cost: some 15 ns a tick.
 #pragma once

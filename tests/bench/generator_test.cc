@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "bench/schedule.h"
+#include "sink/quote_encoder.h"
 #include "tests/core_fixture.h"
 
 namespace tickbridge {
@@ -77,6 +78,24 @@ TEST(Generator, EachTickIsInOneSum) {
   EXPECT_EQ(h.meter.unmeasured(), 2'000U);
   EXPECT_EQ(h.meter.waiting(), 0U);
   EXPECT_EQ(h.ingest->counts().accepted->Get(), 3'000U);
+}
+
+TEST(Schedule, EveryValueIsAsLongAsAllBenchmarksSay) {
+  Harness h;
+  Generator generator(TestSchedule(500), false, h.ingest.get(), &h.meter, {});
+  const MonoNs start = h.core.clock.Now();
+  h.meter.Begin(h.core.table.sequence_base(), {});
+  generator.Begin(start, {});
+  QuoteEncoder encoder(h.core.classes[0].members);
+  while (!generator.done()) {
+    h.core.clock.Advance(kNsPerMs);
+    while (generator.DoWork() != 0) {
+    }
+    const std::optional<Quote> quote = h.core.Find(BenchSymbolName(0));
+    if (!quote.has_value()) continue;
+    char value[512];
+    ASSERT_EQ(encoder.Encode(value, *quote, UnixNs{}, UnixNs{}) - value, 115) << value;
+  }
 }
 
 TEST(Schedule, SaysTheSameTwiceAndNumbersEachSymbolsTicks) {

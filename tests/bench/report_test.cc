@@ -79,7 +79,8 @@ TEST(Report, PercentileFilesHaveHdrHistogramsForm) {
     value = std::stod(match[1]);
     percentile = std::stod(match[2]);
     count = std::stod(match[3]);
-    if (percentile < 1) EXPECT_NEAR(std::stod(match[4]), 1 / (1 - percentile), 0.01 / (1 - percentile)) << line;
+    if (percentile == 1) continue;
+    EXPECT_NEAR(std::stod(match[4]), 1 / (1 - percentile), 0.01 / (1 - percentile)) << line;
   }
   EXPECT_EQ(percentile, 1.0);
   EXPECT_EQ(count, 20'000);
