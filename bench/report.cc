@@ -80,10 +80,10 @@ Chart PercentileChart(std::string title) {
   chart.x_title = "percentile, on a scale of 1/(1−p): each step has a tenth of the ticks of the one before";
   chart.y_title = "µs from when a tick was due";
   chart.x_marks = {{1, "0"}, {2, "50 %"}};
-  std::string nines = "90";
-  for (double x = 10; x <= 1e9; x *= 10) {
-    chart.x_marks.emplace_back(x, nines + " %");
-    nines = nines == "90" ? "99" : nines == "99" ? "99.9" : nines + "9";
+  double x = 10;
+  for (const char* mark : {"90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %", "99.99999 %"}) {
+    chart.x_marks.emplace_back(x, mark);
+    x *= 10;
   }
   return chart;
 }

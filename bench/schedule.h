@@ -3,7 +3,8 @@
 // synthetic market draws them. The same options give the same ticks and times, so that two processes that hold a copy
 // each agree on them.
 //
-// Each tick gives all six prices and sizes, and makes a value of 115 bytes with the default members. A symbol's n-th tick has the venue time kTimeBaseMs + n: what a reader finds in Redis says which tick it is.
+// Each tick gives all six prices and sizes, and makes a value of 115 bytes with the default members. A symbol's n-th
+// tick has the venue time kTimeBaseMs + n: what a reader finds in Redis says which tick it is.
 //
 // Threading: one thread. Cost: some 15 ns a tick.
 #pragma once

@@ -20,7 +20,7 @@ constexpr double kRight = 170;  // room for the labels of the lines
 constexpr double kTop = 16;
 constexpr double kBottom = 52;
 constexpr double kLabelHeight = 15;
-constexpr double kTinyMarks = 9;  // more marks than that: decades only
+constexpr size_t kTinyMarks = 9;  // more marks than that: decades only
 
 struct Style {
   std::string_view colour;
@@ -56,15 +56,16 @@ std::vector<std::pair<double, std::string>> Marks(const Range& range) {
   std::vector<std::pair<double, std::string>> marks;
   for (const bool fine : {true, false}) {
     marks.clear();
-    for (double decade = std::pow(10, std::floor(std::log10(range.low))); decade <= range.high * 1.001; decade *= 10) {
+    const int last = static_cast<int>(std::floor(std::log10(range.high * 1.001)));
+    for (int power = static_cast<int>(std::floor(std::log10(range.low))); power <= last; ++power) {
       for (const double step : {1.0, 2.0, 5.0}) {
-        const double value = decade * step;
+        const double value = std::pow(10, power) * step;
         if ((fine || step == 1.0) && value >= range.low * 0.999 && value <= range.high * 1.001) {
           marks.emplace_back(value, AxisNumber(value));
         }
       }
     }
-    if (static_cast<double>(marks.size()) <= kTinyMarks && marks.size() > 1) break;
+    if (marks.size() <= kTinyMarks) break;
   }
   return marks;
 }

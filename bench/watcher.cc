@@ -96,7 +96,8 @@ class TableWindow final : public Window {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Window>> OpenRedisWindow(const RedisTarget& target, std::vector<std::string> keys) {
+absl::StatusOr<std::unique_ptr<Window>> OpenRedisWindow(const RedisTarget& target,
+                                                        const std::vector<std::string>& keys) {
   absl::StatusOr<std::unique_ptr<Transport>> transport = OpenTransport(target, "watcher");
   if (!transport.ok()) return transport.status();
   return std::make_unique<RedisWindow>(*std::move(transport), keys);

@@ -34,7 +34,8 @@ class Window {
 };
 
 // GET on a connection of its own.
-absl::StatusOr<std::unique_ptr<Window>> OpenRedisWindow(const RedisTarget& target, std::vector<std::string> keys);
+absl::StatusOr<std::unique_ptr<Window>> OpenRedisWindow(const RedisTarget& target,
+                                                        const std::vector<std::string>& keys);
 // A load from the shared table.
 absl::StatusOr<std::unique_ptr<Window>> OpenTableWindow(const std::string& table, std::vector<std::string> symbols);
 

@@ -219,7 +219,7 @@ class Run {
       const KeyPattern::FieldValue field{"symbol", name};
       config.classes[0].key.Render({&field, 1}, &keys[i]);
     }
-    auto window = OpenRedisWindow(setup_.target, std::move(keys));
+    auto window = OpenRedisWindow(setup_.target, keys);
     if (!window.ok()) return window.status();
     redis_watcher_ = std::make_unique<Watcher>(Watched(), options_.watch_cpu);
     redis_window_ = *std::move(window);
