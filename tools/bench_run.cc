@@ -56,30 +56,29 @@ struct Look {
   double cpu_s = 0;
   double server_cpu_s = 0;
   uint64_t server_writes = 0;
+  uint64_t server_batches = 0;  // calls of MSETEX, of many keys each
+  uint64_t acks = 0;
 };
 
 double Seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
 
-// Keys written so far: a call of MSETEX writes many, and INFO does not say how many.
-uint64_t ServerWrites(std::string_view info) {
-  uint64_t writes = 0;
-  for (const std::string_view command : {"set", "setex", "psetex"}) {
-    const std::string calls = InfoValue(info, absl::StrCat("cmdstat_", command));
-    uint64_t count = 0;
-    if (calls.starts_with("calls=") && absl::SimpleAtoi(calls.substr(6, calls.find(',') - 6), &count)) writes += count;
-  }
-  return writes;
+uint64_t Calls(std::string_view info, std::string_view command) {
+  const std::string stats = InfoValue(info, absl::StrCat("cmdstat_", command));
+  uint64_t calls = 0;
+  if (!stats.starts_with("calls=") || !absl::SimpleAtoi(stats.substr(6, stats.find(',') - 6), &calls)) return 0;
+  return calls;
 }
 
-absl::StatusOr<Look> TakeLook(RedisClient* client) {
+absl::StatusOr<Look> TakeLook(RedisClient* client, const Bridge& bridge) {
   Look look;
   absl::StatusOr<Reply> stats = client->Command({"INFO", "commandstats"});
   if (!stats.ok()) return stats.status();
   absl::StatusOr<Reply> cpu = client->Command({"INFO", "cpu"});
   if (!cpu.ok()) return cpu.status();
-  look.server_writes = ServerWrites(stats->str);
+  for (const std::string_view command : {"set", "setex", "psetex"}) look.server_writes += Calls(stats->str, command);
+  look.server_batches = Calls(stats->str, "msetex");
   for (const std::string_view name : {"used_cpu_user", "used_cpu_sys"}) {
     double seconds = 0;
     if (absl::SimpleAtod(InfoValue(cpu->str, name), &seconds)) look.server_cpu_s += seconds;
@@ -87,6 +86,7 @@ absl::StatusOr<Look> TakeLook(RedisClient* client) {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   look.cpu_s = Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
+  look.acks = bridge.Summarize().acks;
   look.at = SystemClock::ReadMonotonic();
   return look;
 }
@@ -269,15 +269,17 @@ class Run {
     if (sender_ != nullptr) sender_->Begin(start);
 
     if (!WaitUntil(measured.from - kLookBeforeNs)) return absl::CancelledError("interrupted");
-    absl::StatusOr<Look> before = TakeLook(client_);
+    absl::StatusOr<Look> before = TakeLook(client_, *bridge_);
     if (!before.ok()) return before.status();
     if (!WaitUntil(measured.until)) return absl::CancelledError("interrupted");
-    absl::StatusOr<Look> after = TakeLook(client_);
+    absl::StatusOr<Look> after = TakeLook(client_, *bridge_);
     if (!after.ok()) return after.status();
     run_.server_s = static_cast<double>(after->at - before->at) / 1e9;
     run_.cpu_s = after->cpu_s - before->cpu_s;
     run_.server_cpu_s = after->server_cpu_s - before->server_cpu_s;
-    run_.server_writes = after->server_writes - before->server_writes;
+    // Of MSETEX the server counts the calls, and not the keys: then what it acknowledged is counted.
+    const bool batches = after->server_batches != before->server_batches;
+    run_.server_writes = batches ? after->acks - before->acks : after->server_writes - before->server_writes;
     return AwaitEnd(start);
   }
 
