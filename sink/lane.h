@@ -105,12 +105,13 @@ class Lane final : public Agent {
   int Reconnect(MonoNs now);
   void OnSession(Session session, MonoNs now);
   void OnConnectError(const absl::Status& status, MonoNs now);
+  // The next attempt comes after about `interval_ns`; the wait for the one after it doubles.
   void ScheduleRetry(int64_t interval_ns, MonoNs now);
   // Everything unanswered is dirty again.
   void DropConnection(Ending ending);
   void Disconnect(std::string_view why, MonoNs now);
   // Keeps the server's clock if deadlines may be sent as its time.
-  void CheckExpiry(std::string_view version);
+  void CheckExpiry(bool has_pxat);
   State UpState() const { return fenced_ ? State::kUp : State::kUnfenced; }
 
   // Reads and settles answers. Returns how many; the connection may be gone after it.
@@ -118,6 +119,9 @@ class Lane final : public Agent {
   // Settles the places at the head of the window that await no answer.
   void SettleUnsent(MonoNs now);
   bool OnReply(const ServerReply& reply, MonoNs now);
+  // For each key of the command whose first place was taken from the window: the others follow it there.
+  template <typename Do>
+  void ForEachKey(const InFlight& first, Do work);
   // The server has shown that it takes writes.
   void OnProof();
   void NoteError(std::string_view text, MonoNs now);
@@ -132,6 +136,8 @@ class Lane final : public Agent {
   void OnServerTime(const InFlight& entry, const ServerReply& reply, MonoNs now);
   // Every deadline that was sent by the old reckoning is wrong by the jump.
   void OnClockJump(int64_t jump_ns, MonoNs now);
+  // Every living value is dirty again.
+  void SendAllAgain(MonoNs now);
   int WriteOut(MonoNs now);
   void WatchForStall(MonoNs now);
   // State and error are shown and logged once, when they change.
@@ -172,6 +178,7 @@ class Lane final : public Agent {
   MonoNs asked_time_at_;
   bool awaits_time_ = false;
   bool clock_in_doubt_ = false;  // the server may have been suspended: its clock is asked for before anything is sent
+  MonoNs doubted_at_;            // since when
   MonoNs retry_at_;
   int64_t retry_ns_;
   MonoNs resume_at_;  // transient errors: nothing is sent before
