@@ -16,7 +16,7 @@ namespace {
 constexpr double kWidth = 760;
 constexpr double kHeight = 380;
 constexpr double kLeft = 64;
-constexpr double kRight = 170;  // room for the labels of the lines
+constexpr double kRight = 190;  // room for the labels of the lines
 constexpr double kTop = 16;
 constexpr double kBottom = 52;
 constexpr double kLabelHeight = 15;

@@ -310,7 +310,9 @@ class Run {
       if (watcher != nullptr) watcher->Stop(delivered ? kSeenWithinNs : 0);
     }
     const MonoNs ended = generator_->done() && sender_ == nullptr ? generator_->ended() : SystemClock::ReadMonotonic();
-    run_.achieved_rate = static_cast<double>(bridge_->Summarize().accepted) * 1e9 / static_cast<double>(ended - start);
+    const double scheduled_s = static_cast<double>(meter_.sent()) / run_.offered_rate;
+    const double took_s = std::max(static_cast<double>(ended - start) / 1e9, scheduled_s);
+    run_.achieved_rate = static_cast<double>(bridge_->Summarize().accepted) / took_s;
     bridge_->Stop();
     return absl::OkStatus();
   }
