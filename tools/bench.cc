@@ -120,6 +120,8 @@ int CommandBench(const GlobalOptions& global, const BenchOptions& options) {
     recording = *std::move(loaded);
     setup.recording = &*recording;
   }
+  config->runners = {HarnessRunner(options)};
+  setup.placement = TakePlaces(*config);  // before anything else has a thread
   StopSignals signals;
   std::optional<RedisPlace> redis = ResolveRedisOrExplain(*config);
   if (!redis) return kExitUsage;

@@ -112,11 +112,7 @@ Config HarnessConfig(const BenchSetup& setup, uint32_t symbols, const std::strin
   made.name = "bench";
   made.type = "made";
   config.feeds = {made};
-  RunnerConfig runner;
-  runner.name = "main";
-  runner.cpu = setup.options.cpu;
-  runner.idle = setup.options.idle;
-  runner.agents = {"feed.bench", "sink"};
+  RunnerConfig runner = HarnessRunner(setup.options);
   if (!socket.empty()) {
     FeedConfig wire;
     wire.name = "wire";
@@ -175,6 +171,7 @@ class Run {
     Bridge::Options bridge;
     bridge.config = HarnessConfig(setup_, run_.symbols, sender_ == nullptr ? "" : socket());
     bridge.target = setup_.target;
+    bridge.placement = setup_.placement;
     bridge.observer = &meter_;
     if (options_.visible_table) bridge.table_path = leftovers_.table = TablePath(bridge.config.instance);
     if (options_.visible_redis) {
@@ -368,6 +365,15 @@ class Run {
 };
 
 }  // namespace
+
+RunnerConfig HarnessRunner(const BenchOptions& options) {
+  RunnerConfig runner;
+  runner.name = "main";
+  runner.cpu = options.cpu;
+  runner.idle = options.idle;
+  runner.agents = {"feed.bench", "sink"};
+  return runner;
+}
 
 std::string InfoValue(std::string_view info, std::string_view name) {
   for (const std::string_view line : absl::StrSplit(info, "\r\n")) {

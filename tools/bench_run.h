@@ -12,6 +12,7 @@
 #include "bench/results.h"
 #include "tools/commands.h"
 #include "tools/config.h"
+#include "tools/placement.h"
 #include "tools/redis_client.h"
 #include "tools/signals.h"
 
@@ -21,8 +22,12 @@ struct BenchSetup {
   Config config;       // its feeds and runners are replaced
   RedisTarget target;  // keys price:BENCH…:latest in it are removed first
   BenchOptions options;
+  Placement placement;
   const Recording* recording = nullptr;  // null: a synthetic market
 };
+
+// The runner that turns everything: generator, feed and lanes.
+RunnerConfig HarnessRunner(const BenchOptions& options);
 
 // kCancelled: a signal came. What a server or a process did wrong, otherwise.
 absl::StatusOr<BenchRun> RunBench(const BenchSetup& setup, double rate, uint32_t symbols, RedisClient* client,

@@ -26,6 +26,7 @@
 #include "sink/own_connections.h"
 #include "sink/redis_target.h"
 #include "tools/config.h"
+#include "tools/placement.h"
 
 namespace tickbridge {
 
@@ -68,6 +69,7 @@ class Bridge {
     // For a latency harness. Makes the feeds of type "made", which no configuration can name.
     std::function<std::unique_ptr<Feed>(const FeedConfig& feed, Ingest* ingest, CountersFile* counters)> make_feed;
     AckObserver* observer = nullptr;  // of what the lanes deliver; outlives the bridge
+    Placement placement;              // of threads and memory: TakePlaces (tools/placement.h)
   };
 
   static absl::StatusOr<std::unique_ptr<Bridge>> Create(Options options);
@@ -107,6 +109,8 @@ class Bridge {
   absl::Status AddFeed(const FeedConfig& feed, uint32_t runner);
   absl::Status AddLane(uint32_t index, uint32_t runner);
   absl::Status Wire();
+  // What the process has at its start, for the log and the counters.
+  void TellMemory();
   // The number of the runner that turns an agent.
   uint32_t RunnerOf(const std::string& agent) const;
 
@@ -130,7 +134,10 @@ class Bridge {
   std::vector<std::vector<Agent*>> agents_;  // by runner
   std::unique_ptr<Waker> waker_;
   std::vector<std::unique_ptr<Runner>> runners_;
-  std::vector<Gauge*> cycle_max_;    // by runner
+  std::vector<Gauge*> cycle_max_;  // by runner
+  Gauge* memory_resident_ = nullptr;
+  Gauge* memory_huge_ = nullptr;
+  Gauge* memory_locked_ = nullptr;
   std::vector<uint64_t> looked_at_;  // by lane: its cycles when Delivered found it busy
   MonoNs started_;
   MonoNs maintained_;

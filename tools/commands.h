@@ -80,12 +80,18 @@ struct BenchOptions {
   std::string command;
 };
 
+struct DoctorOptions {
+  bool apply = false;
+  bool yes = false;  // do not ask
+};
+
 int CommandRun(const GlobalOptions& global, const RunOptions& options);
 int CommandReplay(const GlobalOptions& global, const ReplayOptions& options);
 int CommandGet(const GlobalOptions& global, const GetOptions& options);
 int CommandWatch(const GlobalOptions& global, const WatchOptions& options);
 int CommandStats(const GlobalOptions& global);
 int CommandBench(const GlobalOptions& global, const BenchOptions& options);
+int CommandDoctor(const GlobalOptions& global, const DoctorOptions& options);
 int CommandSynth(const GlobalOptions& global, const SynthOptions& options);
 
 }  // namespace tickbridge
