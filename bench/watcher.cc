@@ -24,9 +24,9 @@ uint64_t NumberOf(int64_t timestamp_ms) {
   return timestamp_ms > Schedule::kTimeBaseMs ? static_cast<uint64_t>(timestamp_ms - Schedule::kTimeBaseMs) : 0;
 }
 
-class RedisWindow final : public Window {
+class RedisLookout final : public Lookout {
  public:
-  RedisWindow(std::unique_ptr<Transport> transport, const std::vector<std::string>& keys)
+  RedisLookout(std::unique_ptr<Transport> transport, const std::vector<std::string>& keys)
       : transport_(std::move(transport)) {
     for (const std::string& key : keys) {
       resp::AppendCommand(&commands_.emplace_back(), {"GET", key});
@@ -75,9 +75,9 @@ class RedisWindow final : public Window {
   bool broken_ = false;  // gone, or out of step: nothing is seen any more
 };
 
-class TableWindow final : public Window {
+class TableLookout final : public Lookout {
  public:
-  TableWindow(std::unique_ptr<TableReader> table, std::vector<std::string> symbols)
+  TableLookout(std::unique_ptr<TableReader> table, std::vector<std::string> symbols)
       : table_(std::move(table)), symbols_(std::move(symbols)), ids_(symbols_.size(), kNoSymbol) {}
 
   uint64_t Look(uint32_t watched) noexcept override {
@@ -96,17 +96,17 @@ class TableWindow final : public Window {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Window>> OpenRedisWindow(const RedisTarget& target,
-                                                        const std::vector<std::string>& keys) {
+absl::StatusOr<std::unique_ptr<Lookout>> OpenRedisLookout(const RedisTarget& target,
+                                                          const std::vector<std::string>& keys) {
   absl::StatusOr<std::unique_ptr<Transport>> transport = OpenTransport(target, "watcher");
   if (!transport.ok()) return transport.status();
-  return std::make_unique<RedisWindow>(*std::move(transport), keys);
+  return std::make_unique<RedisLookout>(*std::move(transport), keys);
 }
 
-absl::StatusOr<std::unique_ptr<Window>> OpenTableWindow(const std::string& table, std::vector<std::string> symbols) {
+absl::StatusOr<std::unique_ptr<Lookout>> OpenTableLookout(const std::string& table, std::vector<std::string> symbols) {
   absl::StatusOr<std::unique_ptr<TableReader>> reader = TableReader::Open(table);
   if (!reader.ok()) return reader.status();
-  return std::make_unique<TableWindow>(*std::move(reader), std::move(symbols));
+  return std::make_unique<TableLookout>(*std::move(reader), std::move(symbols));
 }
 
 Watcher::Watcher(uint32_t watched, int cpu)
@@ -114,8 +114,8 @@ Watcher::Watcher(uint32_t watched, int cpu)
 
 Watcher::~Watcher() { Stop(0); }
 
-void Watcher::Start(std::unique_ptr<Window> window, MeasuredTime measured) {
-  window_ = std::move(window);
+void Watcher::Start(std::unique_ptr<Lookout> lookout, MeasuredTime measured) {
+  lookout_ = std::move(lookout);
   measured_ = measured;
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "watcher");
@@ -159,7 +159,7 @@ void Watcher::Loop() noexcept {
       if (coverage_.sent(symbol) == seen_[symbol]) continue;
       looked = true;
       ++looks_;
-      const uint64_t number = window_->Look(symbol);
+      const uint64_t number = lookout_->Look(symbol);
       const MonoNs now = SystemClock::ReadMonotonic();
       if (number <= seen_[symbol]) continue;
       Drain();  // a tick is announced before it can be seen

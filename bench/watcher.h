@@ -26,18 +26,18 @@
 namespace tickbridge {
 
 // Where a watcher looks.
-class Window {
+class Lookout {
  public:
-  virtual ~Window() = default;
+  virtual ~Lookout() = default;
   // The number of the newest tick of a watched symbol that can be seen now; 0: none. Waits for an answer.
   virtual uint64_t Look(uint32_t watched) noexcept = 0;
 };
 
 // GET on a connection of its own.
-absl::StatusOr<std::unique_ptr<Window>> OpenRedisWindow(const RedisTarget& target,
-                                                        const std::vector<std::string>& keys);
+absl::StatusOr<std::unique_ptr<Lookout>> OpenRedisLookout(const RedisTarget& target,
+                                                          const std::vector<std::string>& keys);
 // A load from the shared table.
-absl::StatusOr<std::unique_ptr<Window>> OpenTableWindow(const std::string& table, std::vector<std::string> symbols);
+absl::StatusOr<std::unique_ptr<Lookout>> OpenTableLookout(const std::string& table, std::vector<std::string> symbols);
 
 class Watcher {
  public:
@@ -45,7 +45,7 @@ class Watcher {
   Watcher(uint32_t watched, int cpu);
   ~Watcher();
 
-  void Start(std::unique_ptr<Window> window, MeasuredTime measured);
+  void Start(std::unique_ptr<Lookout> lookout, MeasuredTime measured);
   // Ends the looking, after what waits was seen, or `patience_ns`.
   void Stop(int64_t patience_ns);
 
@@ -78,7 +78,7 @@ class Watcher {
   void Loop() noexcept;
   void Drain() noexcept;
 
-  std::unique_ptr<Window> window_;
+  std::unique_ptr<Lookout> lookout_;
   const uint32_t watched_;
   const int cpu_;
   Coverage coverage_;

@@ -177,7 +177,7 @@ class Run {
     if (options_.visible_redis) {
       if (absl::Status status = AddRedisWatcher(bridge.config); !status.ok()) return status;
     }
-    // The table's watcher opens what the bridge makes: the generator gets a watcher whose window comes later.
+    // The table's watcher opens what the bridge makes: the generator gets a watcher whose lookout comes later.
     if (options_.visible_table) table_watcher_ = std::make_unique<Watcher>(Watched(), options_.watch_cpu);
     bridge.make_feed = [this](const FeedConfig&, Ingest* ingest, CountersFile*) -> std::unique_ptr<Feed> {
       std::vector<Watcher*> watchers;
@@ -216,10 +216,10 @@ class Run {
       const KeyPattern::FieldValue field{"symbol", name};
       config.classes[0].key.Render({&field, 1}, &keys[i]);
     }
-    auto window = OpenRedisWindow(setup_.target, keys);
-    if (!window.ok()) return window.status();
+    auto lookout = OpenRedisLookout(setup_.target, keys);
+    if (!lookout.ok()) return lookout.status();
     redis_watcher_ = std::make_unique<Watcher>(Watched(), options_.watch_cpu);
-    redis_window_ = *std::move(window);
+    redis_lookout_ = *std::move(lookout);
     return absl::OkStatus();
   }
 
@@ -281,13 +281,13 @@ class Run {
   }
 
   absl::Status StartWatchers(MeasuredTime measured) {
-    if (redis_watcher_ != nullptr) redis_watcher_->Start(std::move(redis_window_), measured);
+    if (redis_watcher_ != nullptr) redis_watcher_->Start(std::move(redis_lookout_), measured);
     if (table_watcher_ == nullptr) return absl::OkStatus();
     std::vector<std::string> symbols(Watched());
     for (uint32_t i = 0; i < symbols.size(); ++i) symbols[i] = BenchSymbolName(i);
-    auto window = OpenTableWindow(leftovers_.table, std::move(symbols));
-    if (!window.ok()) return window.status();
-    table_watcher_->Start(*std::move(window), measured);
+    auto lookout = OpenTableLookout(leftovers_.table, std::move(symbols));
+    if (!lookout.ok()) return lookout.status();
+    table_watcher_->Start(*std::move(lookout), measured);
     return absl::OkStatus();
   }
 
@@ -357,7 +357,7 @@ class Run {
   AckMeter meter_;
   std::unique_ptr<Sender> sender_;
   std::optional<Logging> logging_;
-  std::unique_ptr<Window> redis_window_;
+  std::unique_ptr<Lookout> redis_lookout_;
   std::unique_ptr<Watcher> redis_watcher_;
   std::unique_ptr<Watcher> table_watcher_;
   std::unique_ptr<Bridge> bridge_;  // before what its agents use goes
