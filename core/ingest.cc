@@ -64,21 +64,48 @@ void Ingest::SetRecordingClock(UnixMs time) noexcept {
   context_.clock = recording_clock_;
 }
 
+void Ingest::SetReceived(MonoNs received) noexcept {
+  context_.received = received;
+  if (!options_.replay) context_.clock = ToUnixMs(core_.clock->ToUnix(received));
+}
+
 void Ingest::OnTick(std::string_view symbol, const Tick& tick) noexcept {
   counts_.records->Add();
+  if (!Check(tick, symbol)) return;
+  NameBuffer buffer;
+  const SymbolId id = Resolve(OurName(symbol, &buffer));
+  if (id != kNoSymbol) Merge(id, tick);
+}
+
+void Ingest::OnTick(SymbolId id, const Tick& tick) noexcept {
+  counts_.records->Add();
+  if (!Check(tick, core_.symbols->Name(id))) return;
+  if (core_.table->Owner(id) != options_.owner && ResolveSlow(core_.symbols->Name(id), id) == kNoSymbol) return;
+  Merge(id, tick);
+}
+
+SymbolId Ingest::Find(std::string_view symbol) const noexcept {
+  NameBuffer buffer;
+  return core_.symbols->Find(OurName(symbol, &buffer));
+}
+
+bool Ingest::Check(const Tick& tick, std::string_view symbol) noexcept {
+  const auto refuse = [&](RejectReason reason) {
+    Reject(reason, symbol);
+    return false;
+  };
   const VenueNs venue_time = std::max(tick.quote_time, tick.trade_time);
   if (options_.replay) {
     if (const UnixMs time = ToUnixMs(venue_time); time > recording_clock_) SetRecordingClock(time);
   } else if (ToUnixMs(venue_time).value > now_unix_.value + options_.max_ahead_ns / kNsPerMs) {
-    return Reject(RejectReason::kFuture, symbol);
+    return refuse(RejectReason::kFuture);
   }
-  if ((tick.given | tick.cleared) == 0 && !tick.has_status) return Reject(RejectReason::kEmpty, symbol);
-  if (!price_class().allow_negative && HasNegativePrice(tick)) return Reject(RejectReason::kNegativePrice, symbol);
+  if ((tick.given | tick.cleared) == 0 && !tick.has_status) return refuse(RejectReason::kEmpty);
+  if (!price_class().allow_negative && HasNegativePrice(tick)) return refuse(RejectReason::kNegativePrice);
+  return true;
+}
 
-  NameBuffer buffer;
-  symbol = OurName(symbol, &buffer);
-  const SymbolId id = Resolve(symbol);
-  if (id == kNoSymbol) return;
+void Ingest::Merge(SymbolId id, const Tick& tick) noexcept {
   bool volume_overflow = false;
   switch (core_.table->Merge(id, tick, context_, &volume_overflow)) {
     case MergeResult::kMerged:
@@ -87,9 +114,9 @@ void Ingest::OnTick(std::string_view symbol, const Tick& tick) noexcept {
       if (volume_overflow) counts_.volume_overflow->Add();
       return;
     case MergeResult::kStale:
-      return Reject(RejectReason::kStale, symbol);
+      return Reject(RejectReason::kStale, core_.symbols->Name(id));
     case MergeResult::kEmpty:
-      return Reject(RejectReason::kEmpty, symbol);
+      return Reject(RejectReason::kEmpty, core_.symbols->Name(id));
   }
 }
 
