@@ -69,43 +69,19 @@ void Ingest::SetReceived(MonoNs received) noexcept {
   if (!options_.replay) context_.clock = ToUnixMs(core_.clock->ToUnix(received));
 }
 
-void Ingest::OnTick(std::string_view symbol, const Tick& tick) noexcept {
-  counts_.records->Add();
-  if (!Check(tick, symbol)) return;
-  NameBuffer buffer;
-  const SymbolId id = Resolve(OurName(symbol, &buffer));
-  if (id != kNoSymbol) Merge(id, tick);
-}
-
-void Ingest::OnTick(SymbolId id, const Tick& tick) noexcept {
-  counts_.records->Add();
-  if (!Check(tick, core_.symbols->Name(id))) return;
-  if (core_.table->Owner(id) != options_.owner && ResolveSlow(core_.symbols->Name(id), id) == kNoSymbol) return;
-  Merge(id, tick);
-}
-
-SymbolId Ingest::Find(std::string_view symbol) const noexcept {
-  NameBuffer buffer;
-  return core_.symbols->Find(OurName(symbol, &buffer));
-}
-
-bool Ingest::Check(const Tick& tick, std::string_view symbol) noexcept {
-  const auto refuse = [&](RejectReason reason) {
-    Reject(reason, symbol);
-    return false;
-  };
+inline std::optional<RejectReason> Ingest::Check(const Tick& tick) noexcept {
   const VenueNs venue_time = std::max(tick.quote_time, tick.trade_time);
   if (options_.replay) {
     if (const UnixMs time = ToUnixMs(venue_time); time > recording_clock_) SetRecordingClock(time);
   } else if (ToUnixMs(venue_time).value > now_unix_.value + options_.max_ahead_ns / kNsPerMs) {
-    return refuse(RejectReason::kFuture);
+    return RejectReason::kFuture;
   }
-  if ((tick.given | tick.cleared) == 0 && !tick.has_status) return refuse(RejectReason::kEmpty);
-  if (!price_class().allow_negative && HasNegativePrice(tick)) return refuse(RejectReason::kNegativePrice);
-  return true;
+  if ((tick.given | tick.cleared) == 0 && !tick.has_status) return RejectReason::kEmpty;
+  if (!price_class().allow_negative && HasNegativePrice(tick)) return RejectReason::kNegativePrice;
+  return std::nullopt;
 }
 
-void Ingest::Merge(SymbolId id, const Tick& tick) noexcept {
+inline void Ingest::Merge(SymbolId id, const Tick& tick) noexcept {
   bool volume_overflow = false;
   switch (core_.table->Merge(id, tick, context_, &volume_overflow)) {
     case MergeResult::kMerged:
@@ -118,6 +94,26 @@ void Ingest::Merge(SymbolId id, const Tick& tick) noexcept {
     case MergeResult::kEmpty:
       return Reject(RejectReason::kEmpty, core_.symbols->Name(id));
   }
+}
+
+void Ingest::OnTick(std::string_view symbol, const Tick& tick) noexcept {
+  counts_.records->Add();
+  if (const auto reason = Check(tick)) return Reject(*reason, symbol);
+  NameBuffer buffer;
+  const SymbolId id = Resolve(OurName(symbol, &buffer));
+  if (id != kNoSymbol) Merge(id, tick);
+}
+
+void Ingest::OnTick(SymbolId id, const Tick& tick) noexcept {
+  counts_.records->Add();
+  if (const auto reason = Check(tick)) return Reject(*reason, core_.symbols->Name(id));
+  if (core_.table->Owner(id) != options_.owner && ResolveSlow(core_.symbols->Name(id), id) == kNoSymbol) return;
+  Merge(id, tick);
+}
+
+SymbolId Ingest::Find(std::string_view symbol) const noexcept {
+  NameBuffer buffer;
+  return core_.symbols->Find(OurName(symbol, &buffer));
 }
 
 void Ingest::OnReset(std::string_view symbol) noexcept {

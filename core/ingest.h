@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -111,8 +112,8 @@ class Ingest {
  private:
   using NameBuffer = std::array<char, limits::kSymbolBytesMax>;
 
-  // False, with the rejection counted, for a tick that no symbol could take.
-  bool Check(const Tick& tick, std::string_view symbol) noexcept;
+  // Why no symbol could take the tick; nothing if one could.
+  std::optional<RejectReason> Check(const Tick& tick) noexcept;
   void Merge(SymbolId id, const Tick& tick) noexcept;
 
   // The venue's name as ours; empty if that would be too long. `buffer` holds it where it differs.

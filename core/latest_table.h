@@ -64,7 +64,9 @@ class LatestTable {
 
   // Makes `owner` the writer of the slot if nobody is. True if `owner` is the writer now.
   bool Claim(SymbolId id, OwnerId owner) noexcept;
-  OwnerId Owner(SymbolId id) const noexcept;
+  OwnerId Owner(SymbolId id) const noexcept {
+    return OwnerId{slots_[Index(id)].owner.load(std::memory_order_relaxed)};  // only the owner's own answer is for sure
+  }
   // Gives the slot up. Only its owner may call this.
   void Release(SymbolId id) noexcept;
 

@@ -86,11 +86,11 @@ class Publisher {
   Number Declare(std::string_view symbol);
 
   Result Publish(Number number, const Tick& tick) noexcept {
-    if (number >= times_.size() || !RingValuesInRange(tick)) [[unlikely]]
+    const RingRecordType type = RingTypeOf(tick);
+    if (number >= times_.size() || !RingValuesInRange(type, tick)) [[unlikely]]
       return Result::kInvalid;
     if (waiting_ != 0) [[unlikely]]
       return PublishBehind(number, tick);
-    const RingRecordType type = RingTypeOf(tick);
     if (!writer_.HasRoom(RingLinesOf(type))) [[unlikely]]
       return Refuse(number, tick);
     Write(type, number, tick);
@@ -134,8 +134,9 @@ class Publisher {
 
   [[gnu::always_inline]] void Write(RingRecordType type, Number number, const Tick& tick) noexcept {
     Times& times = times_[number];
-    if (tick.quote_time.value > times.quote && type != RingRecordType::kTrade) times.quote = tick.quote_time.value;
-    if (tick.trade_time.value > times.trade && type != RingRecordType::kQuote) times.trade = tick.trade_time.value;
+    const unsigned touched = tick.given | tick.cleared;
+    if (tick.quote_time.value > times.quote && (touched & kQuoteFields) != 0) times.quote = tick.quote_time.value;
+    if (tick.trade_time.value > times.trade && (touched & kTradeFields) != 0) times.trade = tick.trade_time.value;
     writer_.Write(type, number, tick, stamp_, false);
     writer_.Publish();
     // The clock now and then, so that a stamp is of the last few hundred records also without a heartbeat.

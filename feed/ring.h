@@ -21,6 +21,7 @@
 //   copy, and words are read once, into private memory, before they are looked at.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <compare>
@@ -133,16 +134,31 @@ constexpr uint64_t RingLinesOfText(size_t bytes) noexcept {
   return (kRingLineTextWord * 8 + bytes + kRingLineBytes - 1) / kRingLineBytes;
 }
 
-// Whether each given value is one that core/decimal.h allows.
+// Whether a value is one that core/decimal.h allows. Without branches: this is done for each field.
+constexpr bool RingInRange(int64_t mantissa, int8_t exponent) noexcept {
+  const bool mantissa_fits = static_cast<uint64_t>(mantissa) + uint64_t{kMaxMantissa} <= 2 * uint64_t{kMaxMantissa};
+  return mantissa_fits & (static_cast<unsigned>(exponent - kMinExponent) <= unsigned{kMaxExponent - kMinExponent});
+}
+// The same of the given fields among kCount of them from kFirst on.
+template <size_t kFirst, size_t kCount>
 constexpr bool RingValuesInRange(const Tick& tick) noexcept {
-  bool good = true;
-  for (size_t field = 0; field < kFieldCount; ++field) {
-    const Decimal value = tick.value[field];
-    const bool in_range = static_cast<uint64_t>(value.mantissa) + kMaxMantissa <= 2 * uint64_t{kMaxMantissa} &&
-                          value.exponent >= kMinExponent && value.exponent <= kMaxExponent;
-    good = good && (in_range || (tick.given >> field & 1) == 0);
+  return [&]<size_t... kI>(std::index_sequence<kI...>) {
+    const auto good = [&](size_t field) {
+      const Decimal& value = tick.value[field];
+      return RingInRange(value.mantissa, value.exponent) | ((tick.given >> field & 1) == 0);
+    };
+    return (good(kFirst + kI) & ...);
+  }(std::make_index_sequence<kCount>());
+}
+constexpr bool RingValuesInRange(RingRecordType type, const Tick& tick) noexcept {
+  switch (type) {
+    case RingRecordType::kQuote:
+      return RingValuesInRange<0, 4>(tick);
+    case RingRecordType::kTrade:
+      return RingValuesInRange<4, 3>(tick);
+    default:
+      return RingValuesInRange<0, kFieldCount>(tick);
   }
-  return good;
 }
 
 // The producer's side. Its tail is private; the shared one only ever is a copy.
@@ -184,15 +200,7 @@ class RingWriter {
     if (type == RingRecordType::kTick) {
       WriteWhole(words, tick, stamp);
     } else {
-      const size_t first = type == RingRecordType::kQuote ? 0 : 4;
-      uint64_t exponents = 0;
-      for (size_t i = 0; i < 4; ++i) {
-        const Decimal& value = tick.value[first + i];
-        exponents |= uint64_t{static_cast<uint8_t>(value.exponent)} << (8 * i);
-        Store(words, 4 + i, static_cast<uint64_t>(value.mantissa));
-      }
-      Store(words, 2, exponents | uint64_t{stamp} << 32);
-      Store(words, 3, first == 0 ? tick.quote_time.value : tick.trade_time.value);
+      type == RingRecordType::kQuote ? WriteGroup<0>(words, tick, stamp) : WriteGroup<4>(words, tick, stamp);
     }
     const uint64_t lines = RingLinesOf(type);
     Store(words, 0, RingRecordHead(type, lines, tail_));
@@ -225,6 +233,18 @@ class RingWriter {
   // Relaxed: (2) publishes it. Atomic all the same, since a reader of a scribbled ring may look anywhere.
   static void Store(RingWord* words, size_t at, uint64_t value) noexcept {
     words[at].store(value, std::memory_order_relaxed);
+  }
+  // Four fields from kFirst on: the quote group, or the trade group's first (of which the last is never given).
+  template <size_t kFirst>
+  [[gnu::always_inline]] static void WriteGroup(RingWord* words, const Tick& tick, uint32_t stamp) noexcept {
+    [&]<size_t... kI>(std::index_sequence<kI...>) {
+      const auto exponent = [&](size_t i) {
+        return uint64_t{static_cast<uint8_t>(tick.value[kFirst + i].exponent)} << (8 * i);
+      };
+      Store(words, 2, (exponent(kI) | ...) | uint64_t{stamp} << 32);
+      (Store(words, 4 + kI, static_cast<uint64_t>(tick.value[kFirst + kI].mantissa)), ...);
+    }(std::make_index_sequence<4>());
+    Store(words, 3, kFirst == 0 ? tick.quote_time.value : tick.trade_time.value);
   }
   static void WriteWhole(RingWord* words, const Tick& tick, uint32_t stamp) noexcept {
     uint64_t exponents = 0;
@@ -341,36 +361,41 @@ class RingReader {
     return true;
   }
 
-  // Reads a record of type kQuote, kTrade or kTick.
+  // Reads a record of that type: kQuote, kTrade or kTick.
+  template <RingRecordType kType>
   [[gnu::always_inline]] static Problem ReadTick(const Record& record, TickRecord* out) noexcept {
+    constexpr unsigned kGroup = kType == RingRecordType::kQuote   ? kQuoteFields
+                                : kType == RingRecordType::kTrade ? kRingTradeFields
+                                                                  : (1u << kFieldCount) - 1;
     const uint64_t word = Load(record, 1);
     Tick& tick = out->tick;
     tick.given = static_cast<FieldMask>(word >> kRingGivenShift & 0x1ff);
     tick.cleared = static_cast<FieldMask>(word >> kRingClearedShift & 0x1ff);
     const uint64_t status = word >> kRingStatusShift & 0xf;
     tick.has_status = status != 0;
-    tick.status = status == 0 ? Status::kOk : static_cast<Status>(status - 1);
+    tick.status = static_cast<Status>(status - tick.has_status);
     out->number = static_cast<uint32_t>(word);
     out->late = (word >> kRingLateShift & 1) != 0;
-    bool good = (tick.given & tick.cleared) == 0 && status <= static_cast<uint64_t>(Status::kClosed) + 1 &&
-                word >> (kRingLateShift + 1) == 0;
+    const uint64_t wrong = (tick.given & tick.cleared) | ((tick.given | tick.cleared) & ~kGroup) |
+                           (word >> (kRingLateShift + 1)) | uint64_t{status > uint64_t(Status::kClosed) + 1};
     bool in_range;
-    if (record.type == RingRecordType::kTick) {
+    if constexpr (kType == RingRecordType::kTick) {
       in_range = ReadWhole(record, out);
     } else {
-      const bool quote = record.type == RingRecordType::kQuote;
-      const unsigned group = quote ? kQuoteFields : kRingTradeFields;
-      good = good && ((tick.given | tick.cleared) & ~group) == 0;
-      const uint64_t exponents = Load(record, 2);
-      in_range = quote ? ReadFour<0>(record, exponents, &tick) : ReadFour<4>(record, exponents, &tick);
-      out->stamp = static_cast<uint32_t>(exponents >> 32);
-      const VenueNs time{Load(record, 3)};
-      tick.quote_time = quote ? time : VenueNs{};
-      tick.trade_time = quote ? VenueNs{} : time;
+      in_range = ReadGroup < kType == RingRecordType::kQuote ? 0 : 4 > (record, out);
     }
-    if (!good) return Problem::kMalformed;
-    if (!in_range) return Problem::kNumberTooLong;
-    return tick.quote_time.value > kTimeMax || tick.trade_time.value > kTimeMax ? Problem::kBadTime : Problem::kNone;
+    if (wrong != 0) [[unlikely]]
+      return Problem::kMalformed;
+    if (!in_range) [[unlikely]]
+      return Problem::kNumberTooLong;
+    if (std::max(tick.quote_time.value, tick.trade_time.value) > kTimeMax) [[unlikely]]
+      return Problem::kBadTime;
+    return Problem::kNone;
+  }
+  static Problem ReadTick(const Record& record, TickRecord* out) noexcept {
+    if (record.type == RingRecordType::kQuote) return ReadTick<RingRecordType::kQuote>(record, out);
+    if (record.type == RingRecordType::kTrade) return ReadTick<RingRecordType::kTrade>(record, out);
+    return ReadTick<RingRecordType::kTick>(record, out);
   }
 
   // The stamp and the number, of type kReset.
@@ -406,18 +431,21 @@ class RingReader {
   }
   // True if the value may be, or the field is not given.
   [[gnu::always_inline]] static bool TakeValue(Tick* tick, size_t field, uint64_t mantissa,
-                                               uint64_t exponent) noexcept {
-    const auto e = static_cast<int8_t>(exponent);
-    tick->value[field] = {static_cast<int64_t>(mantissa), e};
-    const bool in_range = mantissa + uint64_t{kMaxMantissa} <= 2 * uint64_t{kMaxMantissa} &&
-                          static_cast<unsigned>(e - kMinExponent) <= unsigned{kMaxExponent - kMinExponent};
-    return in_range | ((tick->given >> field & 1) == 0);
+                                               uint64_t exponents) noexcept {
+    const Decimal value{static_cast<int64_t>(mantissa), static_cast<int8_t>(exponents)};
+    tick->value[field] = value;
+    return RingInRange(value.mantissa, value.exponent) | ((tick->given >> field & 1) == 0);
   }
   template <size_t kFirst>
-  [[gnu::always_inline]] static bool ReadFour(const Record& record, uint64_t exponents, Tick* tick) noexcept {
-    bool good = true;
-    for (size_t i = 0; i < 4; ++i) good &= TakeValue(tick, kFirst + i, Load(record, 4 + i), exponents >> (8 * i));
-    return good;
+  [[gnu::always_inline]] static bool ReadGroup(const Record& record, TickRecord* out) noexcept {
+    const uint64_t exponents = Load(record, 2);
+    out->stamp = static_cast<uint32_t>(exponents >> 32);
+    const VenueNs time{Load(record, 3)};
+    out->tick.quote_time = kFirst == 0 ? time : VenueNs{};
+    out->tick.trade_time = kFirst == 0 ? VenueNs{} : time;
+    return [&]<size_t... kI>(std::index_sequence<kI...>) {
+      return (TakeValue(&out->tick, kFirst + kI, Load(record, 4 + kI), exponents >> (8 * kI)) & ...);
+    }(std::make_index_sequence<4>());
   }
   static bool ReadWhole(const Record& record, TickRecord* out) noexcept {
     const uint64_t exponents = Load(record, 2);

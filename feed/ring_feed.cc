@@ -94,36 +94,37 @@ int RingFeed::DoWork() noexcept {
   return work;
 }
 
-int RingFeed::Drain(Ring* ring, MonoNs now) noexcept {
-  RingReader& reader = ring->reader;
-  if (now - ring->last_look > kBacklogNs) {
-    reader.Refresh();
-    ring->backlog_end = reader.tail();
-    ring->backlog_begin = ring->last_look;
+[[gnu::always_inline]] inline void RingFeed::SetReceived(const Ring& ring, uint64_t position, uint32_t stamp, bool late,
+                                                         MonoNs now) noexcept {
+  MonoNs received = now;
+  if (late) [[unlikely]] {
+    received = RingStampTime(stamp, now);
+  } else if (position < ring.backlog_end) [[unlikely]] {
+    received = std::max(RingStampTime(stamp, now), ring.backlog_begin);
   }
-  ring->last_look = now;
-  ring->file->header().consumer_looked_mono_ns.store(now.value, std::memory_order_relaxed);  // for the next bridge
-  const bool some = reader.Refresh();
-  if (reader.TakeResynced()) {
-    ingest_->OnReject(RejectReason::kMalformed, reader.head(), "the positions of the ring were overwritten");
-    resyncs_->Add();
-  }
-  if (!some) {
-    Rest(ring, now);
-    return 0;
-  }
-  if (ring->source == kNoSource) OpenSource(ring, now);
-  SignOfLife(now);
-  ingest_->BeginBatch(ring->source, now);
-  received_ = now;
-  const uint64_t begin = reader.head();
-  int taken = 0;
-  while (taken < options_.records_per_cycle && reader.head() - begin < kBytesPerCycle && TakeNext(ring, now)) ++taken;
-  ingest_->counts().bytes->Add(reader.head() - begin);
-  return taken;
+  if (received == received_) [[likely]]
+    return;
+  received_ = received;
+  ingest_->SetReceived(received);
 }
 
-bool RingFeed::TakeNext(Ring* ring, MonoNs now) noexcept {
+template <RingRecordType kType>
+[[gnu::always_inline]] inline void RingFeed::TakeTick(Ring* ring, const RingReader::Record& record,
+                                                      MonoNs now) noexcept {
+  const RingReader::Problem problem = RingReader::ReadTick<kType>(record, &tick_);
+  if (ring->file->lost()) [[unlikely]]
+    return;  // what was read may be half of zeros
+  if (problem != RingReader::Problem::kNone) [[unlikely]]
+    return Reject(ReasonOf(problem), record);
+  SetReceived(*ring, record.position, tick_.stamp, tick_.late, now);
+  if (tick_.number < ring->ids.size()) [[likely]] {
+    if (const SymbolId id = ring->ids[tick_.number]; id != kNoSymbol) [[likely]]
+      return ingest_->OnTick(id, tick_.tick);
+  }
+  TakeFirstTick(ring, tick_);
+}
+
+[[gnu::always_inline]] inline bool RingFeed::TakeNext(Ring* ring, MonoNs now) noexcept {
   RingReader& reader = ring->reader;
   uint32_t ahead;
   if (reader.PeekNumber(kPrefetchLines, &ahead) && ahead < ring->ids.size() && ring->ids[ahead] != kNoSymbol) {
@@ -143,18 +144,14 @@ bool RingFeed::TakeNext(Ring* ring, MonoNs now) noexcept {
   ingest_->SetOffset(record.position);
   switch (record.type) {
     case RingRecordType::kQuote:
-    case RingRecordType::kTrade:
-    case RingRecordType::kTick: {
-      const RingReader::Problem problem = RingReader::ReadTick(record, &tick_);
-      if (ring->file->lost()) break;  // what was read may be half of zeros
-      if (problem != RingReader::Problem::kNone) {
-        Reject(ReasonOf(problem), record);
-        break;
-      }
-      SetReceived(*ring, record.position, tick_.stamp, tick_.late, now);
-      TakeTick(ring, tick_);
+      TakeTick<RingRecordType::kQuote>(ring, record, now);
       break;
-    }
+    case RingRecordType::kTrade:
+      TakeTick<RingRecordType::kTrade>(ring, record, now);
+      break;
+    case RingRecordType::kTick:
+      TakeTick<RingRecordType::kTick>(ring, record, now);
+      break;
     case RingRecordType::kReset: {
       uint32_t number;
       uint32_t stamp;
@@ -185,24 +182,36 @@ bool RingFeed::TakeNext(Ring* ring, MonoNs now) noexcept {
   return true;
 }
 
-void RingFeed::SetReceived(const Ring& ring, uint64_t position, uint32_t stamp, bool late, MonoNs now) noexcept {
-  MonoNs received = now;
-  if (late) [[unlikely]] {
-    received = RingStampTime(stamp, now);
-  } else if (position < ring.backlog_end) [[unlikely]] {
-    received = std::max(RingStampTime(stamp, now), ring.backlog_begin);
+int RingFeed::Drain(Ring* ring, MonoNs now) noexcept {
+  RingReader& reader = ring->reader;
+  if (now - ring->last_look > kBacklogNs) {
+    reader.Refresh();
+    ring->backlog_end = reader.tail();
+    ring->backlog_begin = ring->last_look;
   }
-  if (received == received_) [[likely]]
-    return;
-  received_ = received;
-  ingest_->SetReceived(received);
+  ring->last_look = now;
+  ring->file->header().consumer_looked_mono_ns.store(now.value, std::memory_order_relaxed);  // for the next bridge
+  const bool some = reader.Refresh();
+  if (reader.TakeResynced()) {
+    ingest_->OnReject(RejectReason::kMalformed, reader.head(), "the positions of the ring were overwritten");
+    resyncs_->Add();
+  }
+  if (!some) {
+    Rest(ring, now);
+    return 0;
+  }
+  if (ring->source == kNoSource) OpenSource(ring, now);
+  SignOfLife(now);
+  ingest_->BeginBatch(ring->source, now);
+  received_ = now;
+  const uint64_t begin = reader.head();
+  int taken = 0;
+  while (taken < options_.records_per_cycle && reader.head() - begin < kBytesPerCycle && TakeNext(ring, now)) ++taken;
+  ingest_->counts().bytes->Add(reader.head() - begin);
+  return taken;
 }
 
-void RingFeed::TakeTick(Ring* ring, const RingReader::TickRecord& record) noexcept {
-  if (record.number < ring->ids.size()) [[likely]] {
-    if (const SymbolId id = ring->ids[record.number]; id != kNoSymbol) [[likely]]
-      return ingest_->OnTick(id, record.tick);
-  }
+void RingFeed::TakeFirstTick(Ring* ring, const RingReader::TickRecord& record) noexcept {
   const std::string name = NameOf(ring, record.number);
   if (name.empty()) return;
   ingest_->OnTick(name, record.tick);

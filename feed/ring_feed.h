@@ -52,7 +52,10 @@ class RingFeed final : public Feed {
   int Drain(Ring* ring, MonoNs now) noexcept;
   // One record. False where there was none to take.
   bool TakeNext(Ring* ring, MonoNs now) noexcept;
-  void TakeTick(Ring* ring, const RingReader::TickRecord& record) noexcept;
+  template <RingRecordType kType>
+  void TakeTick(Ring* ring, const RingReader::Record& record, MonoNs now) noexcept;
+  // Of a number that was not seen before.
+  void TakeFirstTick(Ring* ring, const RingReader::TickRecord& record) noexcept;
   void TakeReset(Ring* ring, uint32_t number) noexcept;
   // The name of a number, checked; "", with the rejection counted, where there is none.
   std::string NameOf(Ring* ring, uint32_t number) noexcept;
