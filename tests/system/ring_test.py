@@ -158,6 +158,16 @@ class Examples(RingCase):
         self.assertEqual(self.value("NQZ5")["Bid"], 21024.75)
         self.stop(bridge)
 
+    def test_synth(self):
+        bridge = self.ring_bridge()
+        result = harness.run("synth", "--shm", self.ring, "--symbols", "10", "--count", "2000", "--rate", "20000",
+                             "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(json.loads(result.stdout)["ticks"], 2000)
+        harness.wait_until(lambda: self.stats()["feed"]["ring"]["accepted"] == 2000, "all of them")
+        harness.wait_until(lambda: len(self.redis.client.keys("price:*")) == 10, "every symbol")
+        self.stop(bridge)
+
     def test_only_the_c_functions_are_visible(self):
         names = subprocess.run(["nm", "-D", "--defined-only", str(LIBRARY)], check=True, capture_output=True,
                                text=True).stdout.split("\n")
