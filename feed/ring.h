@@ -28,6 +28,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "core/decimal.h"
@@ -81,9 +82,16 @@ static_assert(sizeof(RingHeader) <= RingHeader::kBytes && offsetof(RingHeader, s
 // A declared name. Does not change once `symbols` counts it.
 struct RingSymbol {
   std::array<RingWord, limits::kSymbolBytesMax / 8> text;  // zero-padded
-  std::atomic<uint64_t> length;
+  RingWord check;                                          // length (8), then RingNameHash
 };
 static_assert(sizeof(RingSymbol) == 72);
+
+// 56 bits of FNV-1a over a name: one that was scribbled over must not pass for another symbol.
+constexpr uint64_t RingNameHash(std::string_view name) noexcept {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash >> 8;
+}
 
 inline constexpr uint64_t kRingLineBytes = 64;
 inline constexpr uint64_t kRingLineWords = kRingLineBytes / 8;

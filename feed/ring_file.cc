@@ -367,7 +367,10 @@ std::string RingFile::Symbol(uint32_t number) const {
     const uint64_t word = symbol.text[i].load(std::memory_order_relaxed);  // published with `symbols`, or by the tail
     std::memcpy(text.data() + 8 * i, &word, 8);
   }
-  return {text.data(), std::min<size_t>(symbol.length.load(std::memory_order_relaxed), text.size())};
+  const uint64_t check = symbol.check.load(std::memory_order_relaxed);
+  if ((check & 0xff) > text.size()) return "";
+  const std::string_view name(text.data(), check & 0xff);
+  return check >> 8 == RingNameHash(name) ? std::string(name) : "";
 }
 
 void RingFile::SetSymbol(uint32_t number, std::string_view name) {
@@ -379,7 +382,7 @@ void RingFile::SetSymbol(uint32_t number, std::string_view name) {
     std::memcpy(&word, text.data() + 8 * i, 8);
     symbol.text[i].store(word, std::memory_order_relaxed);
   }
-  symbol.length.store(name.size(), std::memory_order_relaxed);
+  symbol.check.store(name.size() | RingNameHash(name) << 8, std::memory_order_relaxed);
   header().symbols.store(number + 1, std::memory_order_release);
 }
 

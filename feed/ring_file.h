@@ -72,7 +72,7 @@ class RingFile {
   // As it was checked when the file was opened; what is in the file may have been scribbled over since.
   const RingLayout& layout() const { return layout_; }
 
-  // A name that was declared, copied out; "" where there is none.
+  // A name that was declared, copied out; "" where there is none, or it was overwritten.
   std::string Symbol(uint32_t number) const;
   void SetSymbol(uint32_t number, std::string_view name);
 

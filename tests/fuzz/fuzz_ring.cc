@@ -105,7 +105,8 @@ void Run(const uint8_t* data, size_t bytes) {
         Put(world, offsetof(RingHeader, tail) + offset % 512, piece, length);
         break;
       default:
-        Put(world, RingHeader::kBytes + offset % world->names.size(), piece, length);
+        // But for the first, which the last check goes by: a name once known stays known.
+        Put(world, RingHeader::kBytes + sizeof(RingSymbol) + offset % world->names.size(), piece, length);
     }
     data += 4 + length;
     bytes -= 4 + length;
