@@ -51,7 +51,7 @@ class Publisher {
     kKept = 1,      // the ring is full: conflated with what waits, and sent later
     kFull = -1,     // a document: the ring is full, and so is what may wait; it was not taken
     kInvalid = -2,  // a number never declared, a value or a document that cannot be; it was not taken
-    kLost = -3,     // the file was truncated, or another publisher has put its own in its place: open anew
+    kLost = -3,     // the file was truncated, removed or replaced by another publisher: open anew
   };
 
   using Number = uint32_t;

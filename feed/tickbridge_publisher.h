@@ -41,7 +41,7 @@ enum {
   TBP_KEPT = 1,      /* the ring is full: it waits, conflated with what waits already, and is sent later */
   TBP_FULL = -1,     /* a document: the ring is full, and so is what may wait. It was not taken */
   TBP_INVALID = -2,  /* a number never declared, a value out of range, a document that cannot be. It was not taken */
-  TBP_LOST = -3      /* the file was truncated, or another publisher replaced it: close, and open anew */
+  TBP_LOST = -3      /* the file was truncated, removed, or replaced by another publisher: close, and open anew */
 };
 
 /* Fields of a tick; bit (1 << field) of `given` and `cleared`. */

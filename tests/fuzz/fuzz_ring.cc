@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -26,11 +27,13 @@ namespace {
 
 constexpr uint32_t kSymbols = 4;
 
+std::string Path() { return "/dev/shm/tickbridge-fuzz-" + std::to_string(::getpid()) + ".ring"; }
+
 // Made once: the tables take long to make. What one input leaves in them does not matter to the next.
 struct World {
   World() : ingest(core.MakeIngest({.feed = "ring"})) {
     Publisher::Options options;
-    options.file.ring = "/dev/shm/tickbridge-fuzz-" + std::to_string(::getpid()) + ".ring";
+    options.file.ring = Path();
     options.file.max_symbols = kSymbols;
     options.file.data_bytes = kRingDataBytesMin;
     RingError error;
@@ -52,7 +55,7 @@ struct World {
     core.clock.Set(MonoNs{kNsPerSec * 1'000'000});
     feed->watch().Look();
     feed->DoWork();
-    ::unlink(publisher->path().c_str());  // gone with the process
+    std::atexit([] { ::unlink(Path().c_str()); });  // a publisher whose file was removed would give up
   }
   RingHeader& header() { return *reinterpret_cast<RingHeader*>(base); }
 
