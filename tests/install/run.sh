@@ -11,3 +11,9 @@ cmake -S "$here" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PR
 cmake --build "$work/build"
 "$work/build/consumer"
 "$work/prefix/bin/tickbridge" --version
+# The publisher's library, by pkg-config and by nothing else of tickbridge.
+export PKG_CONFIG_PATH=$(dirname "$(find "$work/prefix" -name tickbridge_publisher.pc)")
+read -ra flags <<<"$(pkg-config --define-variable=prefix="$work/prefix" --cflags --libs tickbridge_publisher)"
+gcc -std=c11 -Wall -Wextra -Werror "$here/../../examples/publisher.c" "${flags[@]}" -o "$work/publisher"
+LD_LIBRARY_PATH=$(pkg-config --define-variable=prefix="$work/prefix" --variable=libdir tickbridge_publisher) \
+  "$work/publisher" "$work/example.ring" 10
