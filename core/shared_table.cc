@@ -41,6 +41,7 @@ SharedTableLayout LayoutOf(uint32_t capacity) {
   place(&layout.names_offset, size_t{capacity} * SymbolTable::kNameBytes);
   place(&layout.lengths_offset, capacity);
   place(&layout.slots_offset, size_t{capacity} * LatestTable::kSlotBytes);
+  place(&layout.snapshots_offset, size_t{capacity} * LatestTable::kSlotBytes);
   place(&layout.sources_offset, SourceTable::kCells * sizeof(SourceTable::Cell));
   layout.file_bytes = at;
   layout.boot_id = ReadBootId();
@@ -215,7 +216,7 @@ SymbolTable::Storage SharedTable::symbol_storage() {
 }
 
 LatestTable::Options SharedTable::table_options() {
-  return {header().layout.capacity, header().sequence_base, base_ + header().layout.slots_offset, adopted_};
+  return {header().layout.capacity, header().sequence_base, base_ + header().layout.slots_offset, base_ + header().layout.snapshots_offset, adopted_};
 }
 
 SourceTable::Cell* SharedTable::source_cells() {

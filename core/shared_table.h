@@ -2,7 +2,7 @@
 // The latest table in shared memory: one file below /dev/shm, written by one bridge, mapped read-only by any number of
 // strategies (sink/table_reader.h, tickbridge_reader.h, the Python package in tools/python).
 //
-// Layout (version 1, this machine's byte order): a header of 4096 bytes, SharedTableHeader; then, at the offsets that
+// Layout (version 2, this machine's byte order): a header of 4096 bytes, SharedTableHeader; then, at the offsets that
 // it names, the arrays of SymbolTable (cells, names, lengths), LatestTable (slots) and SourceTable (cells). A file is
 // never truncated and never changes its layout. A bridge that needs another layout makes a new file, renames it over,
 // and marks the old one superseded; readers of the old one see that and open anew. A bridge that finds a file of its
@@ -30,7 +30,7 @@ namespace tickbridge {
 // What does not change while the file is in place.
 struct SharedTableLayout {
   static constexpr uint64_t kMagic = 0x31656c6261746274;  // "tbtable1"
-  static constexpr uint32_t kVersion = 1;
+  static constexpr uint32_t kVersion = 2;
 
   uint64_t magic = kMagic;
   uint32_t version = kVersion;
@@ -40,7 +40,8 @@ struct SharedTableLayout {
   uint64_t cell_count = 0;
   uint64_t names_offset = 0;    // capacity × 64 bytes
   uint64_t lengths_offset = 0;  // capacity × 1 byte
-  uint64_t slots_offset = 0;    // capacity × 192 bytes
+  uint64_t slots_offset = 0;      // capacity × 192 bytes
+  uint64_t snapshots_offset = 0;  // capacity × 192 bytes
   uint64_t sources_offset = 0;  // 65536 × 64 bytes
   std::array<char, 40> boot_id{};
   auto operator<=>(const SharedTableLayout&) const = default;

@@ -20,7 +20,6 @@ namespace tickbridge {
 namespace {
 
 constexpr int64_t kSilentNs = 2 * kNsPerSec;
-constexpr int kLoadAttempts = 4'096;
 
 bool Within(uint64_t offset, uint64_t count, uint64_t size, uint64_t bytes) {
   return offset % 64 == 0 && offset >= SharedTableHeader::kBytes && offset <= bytes && count <= (bytes - offset) / size;
@@ -33,19 +32,8 @@ bool LayoutMakesSense(const SharedTableLayout& l) {
          Within(l.names_offset, l.capacity, SymbolTable::kNameBytes, l.file_bytes) &&
          Within(l.lengths_offset, l.capacity, 1, l.file_bytes) &&
          Within(l.slots_offset, l.capacity, LatestTable::kSlotBytes, l.file_bytes) &&
+         Within(l.snapshots_offset, l.capacity, LatestTable::kSlotBytes, l.file_bytes) &&
          Within(l.sources_offset, SourceTable::kCells, sizeof(SourceTable::Cell), l.file_bytes);
-}
-
-bool InRange(const Quote& quote) noexcept {
-  for (size_t field = 0; field < kFieldCount; ++field) {
-    const Decimal value = quote.value[field];
-    if ((quote.present >> field & 1) == 0) continue;
-    if (value.mantissa > kMaxMantissa || value.mantissa < -kMaxMantissa || value.exponent < kMinExponent ||
-        value.exponent > kMaxExponent) {
-      return false;
-    }
-  }
-  return static_cast<uint8_t>(quote.status) <= static_cast<uint8_t>(Status::kClosed);
 }
 
 }  // namespace
@@ -80,6 +68,7 @@ absl::StatusOr<std::unique_ptr<TableReader>> TableReader::Open(const std::string
   view.capacity = layout.capacity;
   view.sequence_base = reader->sequence_base_;
   view.slots = const_cast<char*>(reader->base_) + layout.slots_offset;  // only its const functions are called
+  view.snapshots = const_cast<char*>(reader->base_) + layout.snapshots_offset;
   view.adopted = true;
   reader->slots_ = std::make_unique<LatestTable>(view);
   return reader;
@@ -114,17 +103,20 @@ SymbolId TableReader::Find(std::string_view symbol) const noexcept {
   return kNoSymbol;
 }
 
+TableReader::Load TableReader::Judge(const Quote& quote) const noexcept {
+  if (quote.sequence == sequence_base_) return Load::kNothing;
+  return InRange(quote) ? Load::kOk : Load::kInvalid;
+}
+
 TableReader::Load TableReader::TryLoad(SymbolId id, Quote* quote) const noexcept {
   if (Index(id) >= layout_.capacity) return Load::kInvalid;
   if (!slots_->TryLoad(id, quote)) return Load::kBusy;
-  if (quote->sequence == sequence_base_) return Load::kNothing;
-  return InRange(*quote) ? Load::kOk : Load::kInvalid;
+  return Judge(*quote);
 }
 
 TableReader::Load TableReader::LoadQuote(SymbolId id, Quote* quote) const noexcept {
-  Load load = Load::kBusy;
-  for (int i = 0; i < kLoadAttempts && load == Load::kBusy; ++i) load = TryLoad(id, quote);
-  return load;
+  if (Index(id) >= layout_.capacity) return Load::kInvalid;
+  return slots_->Load(id, quote) ? Judge(*quote) : Load::kBusy;
 }
 
 std::optional<int64_t> TableReader::SourceAgeNs(const Quote& quote, MonoNs now) const noexcept {

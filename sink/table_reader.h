@@ -4,8 +4,8 @@
 //
 // Threading: any number of threads; all calls but Open are const. Memory: the file's mapping, read-only: a reader can
 // never write. What stands there is checked before it is believed: ids, lengths, ranges.
-// Progress: TryLoad is lock-free. kBusy means that a write overlapped: load again. A bridge that died within a write
-// leaves its slot busy until the next one takes the table over; `life` tells.
+// Progress: TryLoad is wait-free; kBusy means that a write overlapped. LoadQuote is bounded. A bridge that died within a
+//   write leaves its slot busy until the next one takes the table over; `life` tells.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +51,8 @@ class TableReader {
   std::string_view Name(SymbolId id) const noexcept;
 
   Load TryLoad(SymbolId id, Quote* quote) const noexcept;
-  // Repeats a busy load, for a writer that is never in the slot for long; kBusy after some thousand times.
+  // The same, and not to be starved by a writer without pause (core/latest_table.h, Snapshots): kBusy only where the
+  // writer stayed within one write, put aside by the scheduler, or dead.
   Load LoadQuote(SymbolId id, Quote* quote) const noexcept;
 
   // Since the newest tick of a quote was received.
@@ -69,6 +70,7 @@ class TableReader {
 
  private:
   TableReader() = default;
+  Load Judge(const Quote& quote) const noexcept;
   const SharedTableHeader& header() const noexcept { return *reinterpret_cast<const SharedTableHeader*>(base_); }
 
   const char* base_ = nullptr;
