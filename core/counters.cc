@@ -19,6 +19,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/file.h"
 
 namespace tickbridge {
 namespace {
@@ -30,37 +31,12 @@ constexpr uint32_t kEntriesMax = 8192;
 constexpr size_t kHeaderBytes = 4096;
 constexpr size_t kFileBytes = size_t{8} << 20;
 constexpr int kTextAttempts = 100;
-constexpr size_t kBootIdBytes = 36;
-
-absl::Status SystemError(std::string_view what, const std::string& path) {
-  return absl::ErrnoToStatus(errno, absl::StrCat(what, " ", path));
-}
-
-// Of this boot of the machine; all zero where the kernel does not say.
-std::array<char, kBootIdBytes> BootId() {
-  std::array<char, kBootIdBytes> id{};
-  const int fd = ::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return id;
-  if (::read(fd, id.data(), id.size()) != static_cast<ssize_t>(id.size())) id.fill(0);
-  ::close(fd);
-  return id;
-}
-
 // At most `bytes_max` of `text`, and no part of a UTF-8 sequence at the end.
 std::string_view Cut(std::string_view text, size_t bytes_max) {
   if (text.size() <= bytes_max) return text;
   size_t end = bytes_max;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80) --end;
   return text.substr(0, end);
-}
-
-bool IsSameFile(const struct stat& a, const struct stat& b) { return a.st_dev == b.st_dev && a.st_ino == b.st_ino; }
-
-// True if the file that is open is the one that has the path now.
-bool IsStillAt(int fd, const std::string& path) {
-  struct stat opened{};
-  struct stat there{};
-  return ::fstat(fd, &opened) == 0 && ::lstat(path.c_str(), &there) == 0 && IsSameFile(opened, there);
 }
 
 // Opens the file, or makes it. Not by O_CREAT alone: in a folder like /dev/shm some kernels refuse that for a file of
@@ -135,7 +111,7 @@ struct CountersFile::Header {
   int64_t started_unix_ns;
   std::atomic<int64_t> beat_mono_ns;
   std::atomic<uint32_t> entries;
-  char boot_id[kBootIdBytes];
+  char boot_id[kBootIdChars];
 };
 
 struct CountersFile::DirectoryEntry {
@@ -188,8 +164,7 @@ absl::StatusOr<std::unique_ptr<CountersFile>> CountersFile::Create(const std::st
   header->file_bytes = kFileBytes;
   header->pid = ::getpid();
   header->started_unix_ns = now.tv_sec * kNsPerSec + now.tv_nsec;
-  const std::array<char, kBootIdBytes> boot_id = BootId();
-  std::memcpy(header->boot_id, boot_id.data(), boot_id.size());
+  std::memcpy(header->boot_id, ReadBootId().data(), kBootIdChars);
   file->next_offset_ = kHeaderBytes + kEntriesMax * sizeof(DirectoryEntry);
   if (!path.empty()) {
     if (::rename(fresh.c_str(), path.c_str()) != 0) {
@@ -340,8 +315,7 @@ std::vector<CountersFile::Entry> CountersFile::Entries() const {
 
 int64_t CountersFile::pid() const { return header()->pid; }
 bool CountersFile::WriterIsAlive() const {
-  const std::array<char, kBootIdBytes> boot_id = BootId();
-  if (std::memcmp(header()->boot_id, boot_id.data(), boot_id.size()) != 0) return false;
+  if (std::memcmp(header()->boot_id, ReadBootId().data(), kBootIdChars) != 0) return false;
   const auto pid = static_cast<pid_t>(header()->pid);
   return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM);
 }

@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/file.h"
 
 namespace tickbridge {
 namespace {
@@ -23,10 +24,6 @@ constexpr mode_t kMode = 0640;
 constexpr int kOpenAttempts = 10;
 
 size_t RoundUp(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
-
-absl::Status SystemError(std::string_view what, const std::string& path) {
-  return absl::ErrnoToStatus(errno, absl::StrCat(what, " ", path));
-}
 
 SharedTableLayout LayoutOf(uint32_t capacity) {
   SharedTableLayout layout;
@@ -47,24 +44,6 @@ SharedTableLayout LayoutOf(uint32_t capacity) {
   layout.boot_id = ReadBootId();
   return layout;
 }
-
-// A file descriptor that is closed unless released.
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  ~Fd() { Reset(-1); }
-  void Reset(int fd) {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = fd;
-  }
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 // What an earlier bridge wrote must make sense before it is gone on with: any process of our user could have written
 // it. A name whose bridge died before it could index it is indexed now.
@@ -108,14 +87,6 @@ void MarkSuperseded(int fd, size_t bytes) {
 
 }  // namespace
 
-std::array<char, 40> ReadBootId() {
-  std::array<char, 40> boot_id{};
-  const Fd fd(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
-  if (fd.get() >= 0 && ::read(fd.get(), boot_id.data(), boot_id.size() - 1) < 0) boot_id = {};
-  std::replace(boot_id.begin(), boot_id.end(), '\n', '\0');
-  return boot_id;
-}
-
 absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& options) {
   std::unique_ptr<SharedTable> table(new SharedTable);
   table->path_ = options.path;
@@ -127,15 +98,14 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
   };
   for (int attempt = 0; attempt < kOpenAttempts; ++attempt) {
     // No links: /dev/shm is everyone's.
-    Fd before(::open(options.path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    OwnedFd before(::open(options.path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     struct stat info{};
-    if (before.get() >= 0) {
+    if (before.valid()) {
       if (::flock(before.get(), LOCK_EX | LOCK_NB) != 0) return locked();
-      struct stat named{};
       if (::fstat(before.get(), &info) != 0) return SystemError("cannot look at", options.path);
       if (!S_ISREG(info.st_mode)) return absl::FailedPreconditionError(options.path + " is not a plain file");
       // Somebody put another file in its place before we had the lock.
-      if (::stat(options.path.c_str(), &named) != 0 || named.st_ino != info.st_ino) continue;
+      if (!IsStillAt(before.get(), options.path)) continue;
       if (info.st_size == static_cast<off_t>(layout.file_bytes)) {
         void* const base =
             ::mmap(nullptr, layout.file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, before.get(), 0);
@@ -159,8 +129,8 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
     }
 
     ::unlink(fresh.c_str());
-    Fd fd(::open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kMode));
-    if (fd.get() < 0) return SystemError("cannot create", fresh);
+    OwnedFd fd(::open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kMode));
+    if (!fd.valid()) return SystemError("cannot create", fresh);
     ::fchmod(fd.get(), kMode);  // the umask may have taken the group's bit
     ::flock(fd.get(), LOCK_EX | LOCK_NB);
     // A small /dev/shm is an error here, not a SIGBUS later.
@@ -184,7 +154,7 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
     header.sequence_base = options.generation;
     header.pid.store(::getpid(), std::memory_order_relaxed);
     header.generation.store(options.generation, std::memory_order_release);
-    const bool replaces = before.get() >= 0;
+    const bool replaces = before.valid();
     if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, options.path.c_str(), replaces ? 0 : RENAME_NOREPLACE) == 0) {
       if (replaces) MarkSuperseded(before.get(), static_cast<size_t>(info.st_size));
       return table;

@@ -12,7 +12,6 @@
 // and its waker, and read by anyone.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <compare>
 #include <cstddef>
@@ -21,6 +20,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/file.h"
 #include "core/latest_table.h"
 #include "core/source_table.h"
 #include "core/symbol_table.h"
@@ -43,7 +43,7 @@ struct SharedTableLayout {
   uint64_t slots_offset = 0;      // capacity × 192 bytes
   uint64_t snapshots_offset = 0;  // capacity × 192 bytes
   uint64_t sources_offset = 0;  // 65536 × 64 bytes
-  std::array<char, 40> boot_id{};
+  BootId boot_id{};
   auto operator<=>(const SharedTableLayout&) const = default;
 };
 
@@ -101,8 +101,5 @@ class SharedTable {
   size_t bytes_ = 0;
   bool adopted_ = false;
 };
-
-// The text of /proc/sys/kernel/random/boot_id, padded with zeros.
-std::array<char, 40> ReadBootId();
 
 }  // namespace tickbridge

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/file.h"
 #include "feed/socket_address.h"
 
 namespace tickbridge {

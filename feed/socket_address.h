@@ -54,19 +54,4 @@ class SocketFile {
   uint64_t inode_ = 0;
 };
 
-// A file descriptor that is closed with its owner.
-class OwnedFd {
- public:
-  explicit OwnedFd(int fd = -1) : fd_(fd) {}
-  ~OwnedFd() { Close(); }
-  OwnedFd(OwnedFd&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
-  OwnedFd& operator=(OwnedFd&& other) noexcept;
-  int get() const noexcept { return fd_; }
-  bool valid() const noexcept { return fd_ >= 0; }
-  void Close() noexcept;
-
- private:
-  int fd_;
-};
-
 }  // namespace tickbridge

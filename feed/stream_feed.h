@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/file.h"
 #include "feed/decoder.h"
 #include "feed/feed.h"
 #include "feed/line_splitter.h"

@@ -2,7 +2,6 @@
 #include "sink/lane.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -206,10 +205,10 @@ void Lane::OnSession(Session session, MonoNs now) {
   if (!connected_before && options_.adopted) prices_.Resync(now);
   if (other_server) {
     Say(LogLevel::kInfo, "another server process answers: every living value is sent again");
-    prices_.Resync(now);
-    documents_.Resync(now);
+    SendAllAgain(now);
+  } else {
+    OnClockJump(jump_ns, now);
   }
-  if (!other_server) OnClockJump(jump_ns, now);
   // The first command measures the line.
   pacer_.OnProbe(now);
   SendBare(InFlight::Kind::kPing, kPing, now);
@@ -239,13 +238,13 @@ void Lane::OnConnectError(const absl::Status& status, MonoNs now) {
   if (transport_ == nullptr) SetState(refused ? State::kRefused : State::kConnecting, status.message());
   if (absl::IsAlreadyExists(status) && counts_.connects->Get() != 0) superseded_.store(true, std::memory_order_release);
   ScheduleRetry(refused ? kRefusedRetryNs : retry_ns_, now);
-  retry_ns_ = std::min(retry_ns_ * 2, options_.retry_max_ns);
 }
 
 void Lane::ScheduleRetry(int64_t interval_ns, MonoNs now) {
   // Between half and all of the interval, so that lanes that fell together do not come back together.
   std::uniform_int_distribution<int64_t> jitter(interval_ns / 2, interval_ns);
   retry_at_ = now + jitter(random_);
+  retry_ns_ = std::min(retry_ns_ * 2, options_.retry_max_ns);
 }
 
 void Lane::DropConnection(Ending ending) {
@@ -262,9 +261,7 @@ void Lane::Disconnect(std::string_view why, MonoNs now) {
   DropConnection(Ending::kClosed);
   if (state() != State::kStalled || attempt_ == Attempt::kNone) SetState(State::kConnecting, why);
   // A second connection on its way is now the first.
-  if (attempt_ != Attempt::kNone) return;
-  ScheduleRetry(retry_ns_, now);
-  retry_ns_ = std::min(retry_ns_ * 2, options_.retry_max_ns);
+  if (attempt_ == Attempt::kNone) ScheduleRetry(retry_ns_, now);
 }
 
 int Lane::ReadReplies(MonoNs now) {
@@ -343,7 +340,7 @@ bool Lane::OnReply(const ServerReply& reply, MonoNs now) {
   if (entry.kind == InFlight::Kind::kTime) {
     OnServerTime(entry, reply, now);
   } else if (entry.kind == InFlight::Kind::kReadBack) {
-    prices_.OnReadBack(entry, reply.kind == ServerReply::Kind::kString ? reply.text : std::string_view(), now);
+    prices_.OnReadBack(entry, reply.text, now);
   } else {
     Settle(entry, LaneCounts::End::kWritten, now);
   }
@@ -473,23 +470,19 @@ void Lane::SendBeacons(MonoNs now) {
     } else {
       resp::AppendCommand(&command, {"PSETEX", beacon.key, absl::StrCat(lifetime.ms), value});
     }
-    char* const begin = outbox_.Begin();
-    std::memcpy(begin, command.data(), command.size());
     InFlight entry;
     entry.kind = InFlight::Kind::kBeacon;
     entry.sent = now;
-    outbox_.Commit(entry, begin + command.size());
+    outbox_.Put(entry, command);
     counts_.beacons->Add();
   }
 }
 
 void Lane::SendBare(InFlight::Kind kind, std::string_view command, MonoNs now) {
-  char* const begin = outbox_.Begin();
-  std::memcpy(begin, command.data(), command.size());
   InFlight entry;
   entry.kind = kind;
   entry.sent = now;
-  outbox_.Commit(entry, begin + command.size());
+  outbox_.Put(entry, command);
   pinged_at_ = now;
 }
 
@@ -508,6 +501,10 @@ void Lane::OnClockJump(int64_t jump_ns, MonoNs now) {
   if (jump_ns <= kClockJumpNs && jump_ns >= -kClockJumpNs) return;
   Say(LogLevel::kWarn, absl::StrCat("the server's clock jumped by ", jump_ns / kNsPerMs,
                                     " ms beside ours: every living value is sent again"));
+  SendAllAgain(now);
+}
+
+void Lane::SendAllAgain(MonoNs now) {
   prices_.Resync(now);
   documents_.Resync(now);
 }

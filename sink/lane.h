@@ -102,6 +102,7 @@ class Lane final : public Agent {
   int Reconnect(MonoNs now);
   void OnSession(Session session, MonoNs now);
   void OnConnectError(const absl::Status& status, MonoNs now);
+  // The next attempt comes after about `interval_ns`; the wait for the one after it doubles.
   void ScheduleRetry(int64_t interval_ns, MonoNs now);
   // Everything unanswered is dirty again.
   void DropConnection(Ending ending);
@@ -129,6 +130,8 @@ class Lane final : public Agent {
   void OnServerTime(const InFlight& entry, const ServerReply& reply, MonoNs now);
   // Every deadline that was sent by the old reckoning is wrong by the jump.
   void OnClockJump(int64_t jump_ns, MonoNs now);
+  // Every living value is dirty again.
+  void SendAllAgain(MonoNs now);
   int WriteOut(MonoNs now);
   void WatchForStall(MonoNs now);
   // State and error are shown and logged once, when they change.

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "core/limits.h"
@@ -31,7 +32,6 @@ struct InFlight {
     kDocumentExpired,
   };
   Kind kind = Kind::kPing;
-  bool is_refresh = false;
   uint32_t id = 0;
   uint64_t sequence = 0;  // of the value sent
   MonoNs newest;          // when the value's newest record was received
@@ -83,6 +83,12 @@ class Outbox {
     bytes_in_flight_ += bytes;
     commands_ += entry.AwaitsReply() ? 1 : 0;
     ring_[(head_ + count_++) & (ring_.size() - 1)] = entry;
+  }
+  // Takes a whole command, made elsewhere, into the window.
+  void Put(const InFlight& entry, std::string_view command) noexcept {
+    char* const begin = Begin();
+    std::copy(command.begin(), command.end(), begin);
+    Commit(entry, begin + command.size());
   }
   // Takes a place that sends nothing.
   void CommitNothing(const InFlight& entry) noexcept { Commit(entry, buffer_.data() + end_); }

@@ -247,12 +247,10 @@ void PriceSink::Publish(SymbolId id, std::string_view value, Outbox* outbox, Mon
   price_.publish->Render({&field, 1}, &channel);
   std::string command;
   resp::AppendCommand(&command, {"PUBLISH", channel, value});
-  char* const begin = outbox->Begin();
-  std::memcpy(begin, command.data(), command.size());
   InFlight entry;
   entry.kind = InFlight::Kind::kPublish;
   entry.sent = now;
-  outbox->Commit(entry, begin + command.size());
+  outbox->Put(entry, command);
   counts_->published->Add();
 }
 
@@ -283,7 +281,6 @@ int PriceSink::Refresh(Outbox* outbox, MonoNs now) noexcept {
     if (lifetime.kind == Lifetime::Kind::kNone || now.value + lifetime.ms * kNsPerMs <= state.deadline_ns) continue;
     InFlight entry;
     entry.kind = InFlight::Kind::kPrice;
-    entry.is_refresh = true;
     entry.id = Index(id);
     entry.sequence = quote.sequence;
     entry.newest = entry.oldest = quote.received;

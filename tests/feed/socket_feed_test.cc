@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "core/file.h"
 #include "feed/datagram_feed.h"
 #include "feed/stream_feed.h"
 #include "tests/core_fixture.h"
