@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -20,8 +21,6 @@
 #include <string_view>
 #include <thread>
 #include <vector>
-
-#include <algorithm>
 
 #include "core/clock.h"
 #include "core/latest_table.h"
@@ -64,14 +63,14 @@ class Bench {
  public:
   Bench(uint64_t reads, int64_t pause_ns)
       : reads_(reads), ns_per_tick_(NsPerTick()), pause_ticks_(static_cast<uint64_t>(static_cast<double>(pause_ns) / ns_per_tick_)) {
-    shared_ = *SharedTable::Open({path_, kCapacity, 1});
+    shared_ = *SharedTable::Open({path_, kCapacity, 1, {}});
     symbols_ = std::make_unique<SymbolTable>(kCapacity, shared_->symbol_storage());
     table_ = std::make_unique<LatestTable>(shared_->table_options());
     shared_->GoLive(SystemClock::ReadMonotonic());
     id_ = symbols_->Insert("MNQZ5");
     table_->Claim(id_, OwnerId{1});
     for (int64_t i = 0; i < 10; ++i) Write(i);
-    reader_ = *TableReader::Open(path_);
+    reader_ = TableReader::Open(path_);
   }
   ~Bench() { ::unlink(path_.c_str()); }
 

@@ -22,7 +22,7 @@
 //   one line, and hardly ever sees a write half done: a core commits stores to a line that it holds in a burst. For that
 //   Sequence is kept as its distance from the version, and Timestamp only where the venue times do not say it.
 // Cost: a quote touches one line of the slot, a trade two; a read loads two, of a feed without venue times three. The
-//   dirty mark, which every tick exchanges, is on the third.
+//   dirty mark, which every tick exchanges, is on another.
 // Memory: 192 bytes a slot and 192 its snapshot, pre-faulted.
 #pragma once
 
@@ -72,7 +72,7 @@ class LatestTable {
     bool adopted = false;
   };
   static constexpr size_t kSlotBytes = 192;
-  static constexpr uint64_t kSnapshotEvery = 32;
+  static constexpr uint64_t kSnapshotEvery = 64;
 
   explicit LatestTable(const Options& options);
   LatestTable(const LatestTable&) = delete;
@@ -126,8 +126,8 @@ class LatestTable {
   std::atomic<int64_t>& DirtySinceNs(SymbolId id) noexcept { return slots_[Index(id)].dirty_since_ns; }
 
  private:
-  // All words are written by the owner alone, but for `dirty` and `owner`. A snapshot has the same words; of its third
-  // line only `clock_ms` is used.
+  // All words are written by the owner alone, but for `dirty` and `owner`. A snapshot has the same words; of its
+  // second line only `clock_ms` is used.
   struct alignas(64) Slot {
     // Line 0: what a quote changes.
     std::atomic<uint64_t> version;
@@ -135,17 +135,18 @@ class LatestTable {
     std::atomic<int64_t> received_ns;
     std::atomic<uint64_t> quote_time_ns;
     std::atomic<int64_t> quote[4];
-    // Line 1: the trade group, and what seldom changes.
-    std::atomic<uint64_t> trade_time_ns;
-    std::atomic<int64_t> trade[5];
-    std::atomic<uint64_t> trade_meta;       // packed, see TradeMeta
-    std::atomic<uint64_t> sequence_offset;  // Sequence is this + version / 2; a write that is no merge takes one away
-    // Line 2: the bridge's own; and Timestamp where it is not the newer of the venue times.
+    // Line 1, next to it, since every tick needs both: the bridge's own words; and Timestamp where it is not the newer
+    // of the venue times.
     std::atomic<int64_t> clock_ms;
     std::atomic<int64_t> dirty_since_ns;
     std::atomic<uint32_t> dirty;
     std::atomic<uint32_t> owner;
     uint64_t pad[5];
+    // Line 2: the trade group, and what seldom changes.
+    std::atomic<uint64_t> trade_time_ns;
+    std::atomic<int64_t> trade[5];
+    std::atomic<uint64_t> trade_meta;       // packed, see TradeMeta
+    std::atomic<uint64_t> sequence_offset;  // Sequence is this + version / 2; a write that is no merge takes one away
   };
   static_assert(sizeof(Slot) == kSlotBytes);
 

@@ -118,6 +118,10 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
           table->bytes_ = layout.file_bytes;
           table->fd_ = before.Release();
           table->adopted_ = true;
+          // The configuration may have changed since.
+          if (absl::Status status = SetOwnership(table->fd_, options.ownership, kMode, options.path); !status.ok()) {
+            return status;
+          }
           table->header().pid.store(::getpid(), std::memory_order_relaxed);
           table->header().generation.store(options.generation, std::memory_order_release);
           return table;
@@ -131,7 +135,10 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
     ::unlink(fresh.c_str());
     OwnedFd fd(::open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kMode));
     if (!fd.valid()) return SystemError("cannot create", fresh);
-    ::fchmod(fd.get(), kMode);  // the umask may have taken the group's bit
+    if (absl::Status status = SetOwnership(fd.get(), options.ownership, kMode, fresh); !status.ok()) {
+      ::unlink(fresh.c_str());
+      return status;
+    }
     ::flock(fd.get(), LOCK_EX | LOCK_NB);
     // A small /dev/shm is an error here, not a SIGBUS later.
     if (const int error = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(layout.file_bytes)); error != 0) {

@@ -11,10 +11,12 @@
 #include <cstring>
 #include <utility>
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "core/clock.h"
+#include "core/boot_id.h"
 #include "core/futex.h"
+#include "core/limits.h"
+#include "core/source_table.h"
+#include "core/symbol_table.h"
 
 namespace tickbridge {
 namespace {
@@ -38,17 +40,34 @@ bool LayoutMakesSense(const SharedTableLayout& l) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TableReader>> TableReader::Open(const std::string& name) {
-  const std::string path = name.find('/') == std::string::npos ? absl::StrCat("/dev/shm/", name) : name;
+std::unique_ptr<TableReader> TableReader::Open(const std::string& name, OpenResult* result, std::string* error) {
+  const std::string path = name.find('/') == std::string::npos ? "/dev/shm/" + name : name;
+  const auto fail = [&](OpenResult why, const std::string& text) {
+    if (result != nullptr) *result = why;
+    if (error != nullptr) *error = text;
+    return nullptr;
+  };
+  const auto fail_errno = [&](const std::string& what) {
+    const int code = errno;
+    return fail(code == ENOENT   ? OpenResult::kNotFound
+                : code == EACCES ? OpenResult::kNotPermitted
+                                 : OpenResult::kFailed,
+                what + path + ": " + std::strerror(code));
+  };
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("no shared table ", path));
+  if (fd < 0) return fail_errno("cannot open the shared table ");
   struct stat info{};
   void* base = MAP_FAILED;
   const bool plausible =
       ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size >= static_cast<off_t>(SharedTableHeader::kBytes);
   if (plausible) base = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+  const int map_error = errno;
   ::close(fd);
-  if (!plausible || base == MAP_FAILED) return absl::FailedPreconditionError(path + " is not a shared table");
+  if (!plausible) return fail(OpenResult::kNoTable, path + " is not a shared table");
+  if (base == MAP_FAILED) {
+    errno = map_error;
+    return fail_errno("cannot map the shared table ");
+  }
   std::unique_ptr<TableReader> reader(new TableReader);
   reader->base_ = static_cast<const char*>(base);
   std::memcpy(&reader->layout_, base, sizeof(SharedTableLayout));
@@ -57,11 +76,11 @@ absl::StatusOr<std::unique_ptr<TableReader>> TableReader::Open(const std::string
   const auto file_bytes = static_cast<uint64_t>(info.st_size);
   if (layout.file_bytes != file_bytes || !LayoutMakesSense(layout)) {
     reader->layout_.file_bytes = file_bytes;
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, " is not a shared table of this version (", SharedTableLayout::kVersion, ")"));
+    return fail(OpenResult::kNoTable,
+                path + " is not a shared table of version " + std::to_string(SharedTableLayout::kVersion));
   }
   if (layout.boot_id != ReadBootId()) {
-    return absl::FailedPreconditionError(path + " was written before this host was started");
+    return fail(OpenResult::kNoTable, path + " was written before this host was started");
   }
   reader->sequence_base_ = reader->header().sequence_base;
   LatestTable::Options view;
@@ -71,6 +90,7 @@ absl::StatusOr<std::unique_ptr<TableReader>> TableReader::Open(const std::string
   view.snapshots = const_cast<char*>(reader->base_) + layout.snapshots_offset;
   view.adopted = true;
   reader->slots_ = std::make_unique<LatestTable>(view);
+  if (result != nullptr) *result = OpenResult::kOk;
   return reader;
 }
 

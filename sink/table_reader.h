@@ -2,6 +2,8 @@
 // The strategies' side of the shared latest table (core/shared_table.h): find a symbol once, then load its quote in
 // nanoseconds, from the slot that the bridge writes.
 //
+// Needs no Abseil. For other languages: tickbridge_reader.h.
+//
 // Threading: any number of threads; all calls but Open are const. Memory: the file's mapping, read-only: a reader can
 // never write. What stands there is checked before it is believed: ids, lengths, ranges.
 // Progress: TryLoad is wait-free; kBusy means that a write overlapped. LoadQuote is bounded. A bridge that died within a
@@ -14,9 +16,8 @@
 #include <string>
 #include <string_view>
 
-#include "absl/status/statusor.h"
 #include "core/latest_table.h"
-#include "core/shared_table.h"
+#include "core/shared_layout.h"
 #include "core/tick.h"
 #include "core/types.h"
 
@@ -37,9 +38,18 @@ class TableReader {
     kSuperseded,  // the next bridge made another table: open anew
   };
 
-  // `name`: as table.shm has it, below /dev/shm; or a path.
-  // Errors: kNotFound; kPermissionDenied; kFailedPrecondition: not a table of this version, or of an earlier boot.
-  static absl::StatusOr<std::unique_ptr<TableReader>> Open(const std::string& name);
+  enum class OpenResult : uint8_t {
+    kOk,
+    kNotFound,
+    kNotPermitted,
+    kNoTable,  // no shared table of this version, or one of an earlier boot
+    kFailed,   // the system could not
+  };
+
+  // `name`: as table.shm has it, below /dev/shm; or a path. Null on an error, which `result` then names and `error` says
+  // in words; both may be null.
+  static std::unique_ptr<TableReader> Open(const std::string& name, OpenResult* result = nullptr,
+                                           std::string* error = nullptr);
   ~TableReader();
   TableReader(const TableReader&) = delete;
   TableReader& operator=(const TableReader&) = delete;
