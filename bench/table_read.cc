@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a read of the shared table takes while another core writes that very symbol: each read is timed alone, by the time
-// stamp counter, over a file and two mappings as in production. The writer is idle, makes 1 M merges a second, or makes
-// them without pause; with each, what a merge costs the writer. `plain` repeats a seqlock read until it succeeds; `bounded`
-// is TableReader::LoadQuote. What a reading of the counter costs is in every figure, and printed.
+// What a read of the shared table takes while another core writes that very symbol: each read is timed alone, by the
+// time stamp counter, over a file and two mappings as in production. The writer is idle, makes 1 M merges a second, or
+// makes them without pause; with each, what a merge costs the writer. `plain` repeats a seqlock read until it succeeds;
+// `bounded` is TableReader::LoadQuote. What a reading of the counter costs is in every figure, and printed.
 //
 // usage: table_read [--reads 2000000] [--pause-ns 0] [--smoke]
 // --pause-ns: how long the reader leaves the slot alone between two reads; 0 polls without pause.
@@ -62,7 +62,9 @@ enum class Writing { kIdle, kMillion, kNoPause };
 class Bench {
  public:
   Bench(uint64_t reads, int64_t pause_ns)
-      : reads_(reads), ns_per_tick_(NsPerTick()), pause_ticks_(static_cast<uint64_t>(static_cast<double>(pause_ns) / ns_per_tick_)) {
+      : reads_(reads),
+        ns_per_tick_(NsPerTick()),
+        pause_ticks_(static_cast<uint64_t>(static_cast<double>(pause_ns) / ns_per_tick_)) {
     shared_ = *SharedTable::Open({path_, kCapacity, 1, {}});
     symbols_ = std::make_unique<SymbolTable>(kCapacity, shared_->symbol_storage());
     table_ = std::make_unique<LatestTable>(shared_->table_options());
@@ -147,10 +149,9 @@ class Bench {
     const auto at = [&](double part) {
       return static_cast<double>(took[static_cast<size_t>(part * static_cast<double>(took.size() - 1))]) * ns_per_tick_;
     };
-    const char* const mode =
-        writing == Writing::kIdle ? "idle" : writing == Writing::kMillion ? "1 M/s" : "no pause";
-    std::printf("%-8s %-9s %8.0f %8.0f %8.0f %10.0f %8llu %12.1f%s\n", reading, mode, at(0.5), at(0.99), at(0.999), at(1),
-                static_cast<unsigned long long>(lost), merge_ns, sound ? "" : "  TORN OR BACK IN TIME");
+    const char* const mode = writing == Writing::kIdle ? "idle" : writing == Writing::kMillion ? "1 M/s" : "no pause";
+    std::printf("%-8s %-9s %8.0f %8.0f %8.0f %10.0f %8llu %12.1f%s\n", reading, mode, at(0.5), at(0.99), at(0.999),
+                at(1), static_cast<unsigned long long>(lost), merge_ns, sound ? "" : "  TORN OR BACK IN TIME");
     return sound;
   }
 
@@ -226,8 +227,9 @@ int main(int argc, char** argv) {
   for (uint64_t& ticks : empty) ticks = Ticks();
   for (size_t i = empty.size() - 1; i > 0; --i) empty[i] -= empty[i - 1];
   std::nth_element(empty.begin() + 1, empty.begin() + 5'000, empty.end());
-  std::printf("%s, g++ %s, writer on CPU 0, reader on CPU %d, %llu reads each, %lld ns between two\n", CpuName().c_str(),
-              __VERSION__, apart ? 1 : 0, static_cast<unsigned long long>(reads), static_cast<long long>(pause_ns));
+  std::printf("%s, g++ %s, writer on CPU 0, reader on CPU %d, %llu reads each, %lld ns between two\n",
+              CpuName().c_str(), __VERSION__, apart ? 1 : 0, static_cast<unsigned long long>(reads),
+              static_cast<long long>(pause_ns));
   std::printf("command: table_read --reads %llu --pause-ns %lld; two readings of the counter take %.0f ns\n",
               static_cast<unsigned long long>(reads), static_cast<long long>(pause_ns),
               static_cast<double>(empty[5'000]) * bench.ns_per_tick());

@@ -22,8 +22,8 @@ struct QuoteMeta {
   static constexpr unsigned kSourceShift = 32;
 };
 // The word `trade_meta`, from the low bit: the trade fields that are present (5), their exponents (30), status (2), the
-// fields that the feed counts itself (3: Volume, High, Low), volume overflowed (1), restored (1), reset before it (1), the
-// first six fields cleared before it (6).
+// fields that the feed counts itself (3: Volume, High, Low), volume overflowed (1), restored (1), reset before it (1),
+// the first six fields cleared before it (6).
 struct TradeMeta {
   static constexpr uint64_t kPresent = kTradeFields >> kQuoteCount;
   static constexpr unsigned kExponentShift = 5;
@@ -46,16 +46,15 @@ int8_t ExponentOf(uint64_t quote_meta, uint64_t trade_meta, size_t field) noexce
   return static_cast<int8_t>(static_cast<int>(bits) + kMinExponent);
 }
 FieldMask PresentOf(uint64_t quote_meta, uint64_t trade_meta) noexcept {
-  return static_cast<FieldMask>((quote_meta & QuoteMeta::kPresent) |
-                                (trade_meta & TradeMeta::kPresent) << kQuoteCount);
+  return static_cast<FieldMask>((quote_meta & QuoteMeta::kPresent) | (trade_meta & TradeMeta::kPresent) << kQuoteCount);
 }
 
 int64_t VenueMs(uint64_t quote_time_ns, uint64_t trade_time_ns) noexcept {
   return ToUnixMs(VenueNs{std::max(quote_time_ns, trade_time_ns)}).value;
 }
 
-// Tries of Load before it takes the writer for stuck: under a living one each takes as long as a line takes from core to
-// core, some 0.1 µs.
+// Tries of Load before it takes the writer for stuck: under a living one each takes as long as a line takes from core
+// to core, some 0.1 µs.
 constexpr int kLoadAttempts = 4'096;
 
 constexpr FieldMask kSummaryFields = Bit(Field::kVolume) | Bit(Field::kHigh) | Bit(Field::kLow);
@@ -98,7 +97,7 @@ struct LatestTable::Editor {
   // Ends the write.
   void Finish() noexcept {
     if (trade_loaded) slot.trade_meta.store(trade_meta, std::memory_order_release);  // (2)
-    slot.quote_meta.store(quote_meta, std::memory_order_release);                   // (2)
+    slot.quote_meta.store(quote_meta, std::memory_order_release);                    // (2)
     version += 2;
     slot.version.store(version, std::memory_order_release);  // (4)
     if (version % (2 * kSnapshotEvery) == 0) TakeSnapshot();
@@ -129,9 +128,7 @@ struct LatestTable::Editor {
   void SetTradeBits(uint64_t mask, uint64_t bits) noexcept { trade_meta = (trade_meta & ~mask) | bits; }
   void SetTradeBit(uint64_t bit, bool on) noexcept { SetTradeBits(bit, on ? bit : 0); }
 
-  int8_t Exponent(size_t field) const noexcept {
-    return ExponentOf(quote_meta, trade_meta, field);
-  }
+  int8_t Exponent(size_t field) const noexcept { return ExponentOf(quote_meta, trade_meta, field); }
   Decimal Get(Field field) const noexcept { return {Mantissa(slot, Index(field)).load(kOwn), Exponent(Index(field))}; }
   bool Has(Field field) const noexcept {
     return (IsQuote(Index(field)) ? quote_meta & Bit(field)
@@ -199,9 +196,7 @@ struct LatestTable::Editor {
   void NoteCleared(FieldMask cleared) noexcept {
     SetTradeBits(0, uint64_t{static_cast<FieldMask>(cleared & kClearableFields)} << TradeMeta::kWasClearedShift);
   }
-  bool WasCleared(Field field) const noexcept {
-    return (trade_meta >> TradeMeta::kWasClearedShift & Bit(field)) != 0;
-  }
+  bool WasCleared(Field field) const noexcept { return (trade_meta >> TradeMeta::kWasClearedShift & Bit(field)) != 0; }
   void NoteReset() noexcept { SetTradeBit(TradeMeta::kWasReset, true); }
   bool WasReset() const noexcept { return (trade_meta & TradeMeta::kWasReset) != 0; }
   bool HasStatus() const noexcept { return (trade_meta >> TradeMeta::kStatusShift & 3) != 0; }
@@ -427,12 +422,12 @@ bool LatestTable::Salvage(SymbolId id) noexcept {
   slot.quote_meta.store(0, std::memory_order_release);  // (2)
   slot.trade_meta.store(0, std::memory_order_release);  // (2)
   for (size_t field = 0; field < kFieldCount; ++field)
-    Mantissa(slot, field).store(0, std::memory_order_release);                       // (2)
-  slot.received_ns.store(0, std::memory_order_release);                              // (2)
-  slot.quote_time_ns.store(0, std::memory_order_release);                            // (2)
-  slot.trade_time_ns.store(0, std::memory_order_release);                            // (2)
+    Mantissa(slot, field).store(0, std::memory_order_release);                        // (2)
+  slot.received_ns.store(0, std::memory_order_release);                               // (2)
+  slot.quote_time_ns.store(0, std::memory_order_release);                             // (2)
+  slot.trade_time_ns.store(0, std::memory_order_release);                             // (2)
   slot.sequence_offset.store(sequence_base_ - after / 2, std::memory_order_release);  // (2)
-  slot.version.store(after, std::memory_order_release);                              // (4)
+  slot.version.store(after, std::memory_order_release);                               // (4)
   return false;
 }
 
@@ -449,9 +444,8 @@ bool LatestTable::TryLoadFrom(const Slot& slot, uint64_t version_min, Quote* out
   out->sequence = slot.sequence_offset.load(kLoad) + version / 2;
   out->quote_time.value = slot.quote_time_ns.load(kLoad);
   out->trade_time.value = slot.trade_time_ns.load(kLoad);
-  out->timestamp.value = (quote_meta & QuoteMeta::kClock) != 0
-                             ? slot.clock_ms.load(kLoad)
-                             : VenueMs(out->quote_time.value, out->trade_time.value);
+  out->timestamp.value = (quote_meta & QuoteMeta::kClock) != 0 ? slot.clock_ms.load(kLoad)
+                                                               : VenueMs(out->quote_time.value, out->trade_time.value);
   out->present = PresentOf(quote_meta, trade_meta);
   out->status = static_cast<Status>(trade_meta >> TradeMeta::kStatusShift & 3);
   out->source = SourceId{static_cast<uint32_t>(quote_meta >> QuoteMeta::kSourceShift)};
@@ -464,7 +458,8 @@ bool LatestTable::TryLoad(SymbolId id, Quote* out) const noexcept { return TryLo
 
 bool LatestTable::Load(SymbolId id, Quote* out) const noexcept {
   const Slot& slot = slots_[Index(id)];
-  if (TryLoadFrom(slot, 0, out)) [[likely]] return true;
+  if (TryLoadFrom(slot, 0, out)) [[likely]]
+    return true;
   // The newest write that had ended by now: an odd version is that of one that has not.
   const uint64_t newest = slot.version.load(std::memory_order_acquire) & ~uint64_t{1};  // (5) pairs with (4)
   for (int attempt = 1; attempt < kLoadAttempts; ++attempt) {

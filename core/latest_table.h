@@ -3,7 +3,8 @@
 //
 // Threading: a slot has one writer, the runner that owns it (Claim), and any number of readers. Readers never wait for
 //   each other, and the writer waits for nobody.
-// Progress: Merge and Reset are wait-free. TryLoad is wait-free; false means that a write overlapped: try again, give up
+// Progress: Merge and Reset are wait-free. TryLoad is wait-free; false means that a write overlapped: try again, give
+// up
 //   and come back, or call Load, which a writer without pause cannot starve.
 // Memory order: a slot is a seqlock whose payload is atomic words. The version is odd while a write is under way. Each
 //   payload word is stored with release (2) and loaded with acquire (1): a reader that sees one word of a write also
@@ -15,12 +16,12 @@
 //   kSnapshotEvery writes. Their version is that of the slot when it was copied. Load takes a snapshot only if it is
 //   not older than the slot was when the call began: so what it gives was the newest value at some moment of the call,
 //   and no reader steps back. The version (5) with which a call begins is an acquire; it cannot be older than any that
-//   this thread saw before, as that one's release (4) came after the slot's own. Either the writer makes a pause as long
-//   as a read, and a read of the slot succeeds, or it does not, and a snapshot comes within kSnapshotEvery of its writes.
-//   A writer that dies while it copies leaves an odd snapshot, which nobody reads, and a whole slot.
+//   this thread saw before, as that one's release (4) came after the slot's own. Either the writer makes a pause as
+//   long as a read, and a read of the slot succeeds, or it does not, and a snapshot comes within kSnapshotEvery of its
+//   writes. A writer that dies while it copies leaves an odd snapshot, which nobody reads, and a whole slot.
 // Lines: all that a quote changes is in the first line of the slot, so a reader on another core that polls it waits for
-//   one line, and hardly ever sees a write half done: a core commits stores to a line that it holds in a burst. For that
-//   Sequence is kept as its distance from the version, and Timestamp only where the venue times do not say it.
+//   one line, and hardly ever sees a write half done: a core commits stores to a line that it holds in a burst. For
+//   that Sequence is kept as its distance from the version, and Timestamp only where the venue times do not say it.
 // Cost: a quote touches one line of the slot, a trade two; a read loads two, of a feed without venue times three. The
 //   dirty mark, which every tick exchanges, is on another.
 // Memory: 192 bytes a slot and 192 its snapshot, pre-faulted.

@@ -2,10 +2,10 @@
 // What stands where in the file of the shared table (core/shared_table.h).
 //
 // Layout (version 2, this machine's byte order): a header of 4096 bytes, SharedTableHeader; then, at the offsets that
-// it names, the arrays of SymbolTable (cells, names, lengths), LatestTable (slots, snapshots) and SourceTable (cells). A file is
-// never truncated and never changes its layout. A bridge that needs another layout makes a new file, renames it over,
-// and marks the old one superseded; readers of the old one see that and open anew. A bridge that finds a file of its
-// own layout and of this boot takes it over with all that is in it.
+// it names, the arrays of SymbolTable (cells, names, lengths), LatestTable (slots, snapshots) and SourceTable (cells).
+// A file is never truncated and never changes its layout. A bridge that needs another layout makes a new file, renames
+// it over, and marks the old one superseded; readers of the old one see that and open anew. A bridge that finds a file
+// of its own layout and of this boot takes it over with all that is in it.
 #pragma once
 
 #include <array>
@@ -29,11 +29,11 @@ struct SharedTableLayout {
   uint64_t file_bytes = 0;
   uint64_t cells_offset = 0;  // of the index by name: cell_count × 8 bytes
   uint64_t cell_count = 0;
-  uint64_t names_offset = 0;    // capacity × 64 bytes
-  uint64_t lengths_offset = 0;  // capacity × 1 byte
+  uint64_t names_offset = 0;      // capacity × 64 bytes
+  uint64_t lengths_offset = 0;    // capacity × 1 byte
   uint64_t slots_offset = 0;      // capacity × 192 bytes
   uint64_t snapshots_offset = 0;  // capacity × 192 bytes
-  uint64_t sources_offset = 0;  // 65536 × 64 bytes
+  uint64_t sources_offset = 0;    // 65536 × 64 bytes
   BootId boot_id{};
   auto operator<=>(const SharedTableLayout&) const = default;
 };

@@ -193,7 +193,8 @@ SymbolTable::Storage SharedTable::symbol_storage() {
 }
 
 LatestTable::Options SharedTable::table_options() {
-  return {header().layout.capacity, header().sequence_base, base_ + header().layout.slots_offset, base_ + header().layout.snapshots_offset, adopted_};
+  return {header().layout.capacity, header().sequence_base, base_ + header().layout.slots_offset,
+          base_ + header().layout.snapshots_offset, adopted_};
 }
 
 SourceTable::Cell* SharedTable::source_cells() {

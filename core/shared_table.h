@@ -26,7 +26,7 @@ class SharedTable {
   struct Options {
     std::string path;  // "/dev/shm/tickbridge"
     uint32_t capacity = limits::kSymbolsDefault;
-    uint64_t generation = 0;  // Unix µs now; the sequence base of a new table
+    uint64_t generation = 0;   // Unix µs now; the sequence base of a new table
     Ownership ownership = {};  // of the file, whose mode is 0640
   };
 

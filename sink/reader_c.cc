@@ -107,22 +107,21 @@ int tbr_load(const tbr_reader* reader, int64_t symbol, tbr_quote* quote) {
 
 double tbr_to_double(tbr_decimal value) {
   constexpr int64_t kExactMax = int64_t{1} << 53;
-  constexpr double kPowers[] = {1e0, 1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8, 1e9,
+  constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8, 1e9,
                                 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18};
   // Both are exact then, and one division of them is rounded once.
   if (value.exponent <= 0 && value.exponent >= -18 && value.mantissa <= kExactMax && value.mantissa >= -kExactMax) {
     return static_cast<double>(value.mantissa) / kPowers[-value.exponent];
   }
   char text[40];  // "-9223372036854775808e-128"
-  const int length = std::snprintf(text, sizeof(text), "%lldE%d", static_cast<long long>(value.mantissa), value.exponent);
+  const int length =
+      std::snprintf(text, sizeof(text), "%lldE%d", static_cast<long long>(value.mantissa), value.exponent);
   double result = 0;
   std::from_chars(text, text + length, result);
   return result;
 }
 
-int64_t tbr_age_ns(const tbr_quote* quote) {
-  return SystemClock::ReadMonotonic() - MonoNs{quote->received_ns};
-}
+int64_t tbr_age_ns(const tbr_quote* quote) { return SystemClock::ReadMonotonic() - MonoNs{quote->received_ns}; }
 
 int64_t tbr_source_age_ns(const tbr_reader* reader, const tbr_quote* quote) {
   Quote of_source;

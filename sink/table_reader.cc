@@ -11,8 +11,8 @@
 #include <cstring>
 #include <utility>
 
-#include "core/clock.h"
 #include "core/boot_id.h"
+#include "core/clock.h"
 #include "core/futex.h"
 #include "core/limits.h"
 #include "core/source_table.h"

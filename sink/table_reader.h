@@ -6,7 +6,8 @@
 //
 // Threading: any number of threads; all calls but Open are const. Memory: the file's mapping, read-only: a reader can
 // never write. What stands there is checked before it is believed: ids, lengths, ranges.
-// Progress: TryLoad is wait-free; kBusy means that a write overlapped. LoadQuote is bounded. A bridge that died within a
+// Progress: TryLoad is wait-free; kBusy means that a write overlapped. LoadQuote is bounded. A bridge that died within
+// a
 //   write leaves its slot busy until the next one takes the table over; `life` tells.
 #pragma once
 
@@ -46,8 +47,8 @@ class TableReader {
     kFailed,   // the system could not
   };
 
-  // `name`: as table.shm has it, below /dev/shm; or a path. Null on an error, which `result` then names and `error` says
-  // in words; both may be null.
+  // `name`: as table.shm has it, below /dev/shm; or a path. Null on an error, which `result` then names and `error`
+  // says in words; both may be null.
   static std::unique_ptr<TableReader> Open(const std::string& name, OpenResult* result = nullptr,
                                            std::string* error = nullptr);
   ~TableReader();

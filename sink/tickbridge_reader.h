@@ -52,7 +52,18 @@ enum {
 enum { TBR_NO_SYMBOL = -1 };
 
 /* Fields of a quote; bit (1 << field) of `present`. The numbers are those of tickbridge_publisher.h. */
-enum { TBR_BID, TBR_ASK, TBR_BID_SIZE, TBR_ASK_SIZE, TBR_LAST, TBR_LAST_SIZE, TBR_VOLUME, TBR_HIGH, TBR_LOW, TBR_FIELDS };
+enum {
+  TBR_BID,
+  TBR_ASK,
+  TBR_BID_SIZE,
+  TBR_ASK_SIZE,
+  TBR_LAST,
+  TBR_LAST_SIZE,
+  TBR_VOLUME,
+  TBR_HIGH,
+  TBR_LOW,
+  TBR_FIELDS
+};
 
 enum { TBR_STATUS_OK, TBR_STATUS_HALTED, TBR_STATUS_GAP, TBR_STATUS_CLOSED };
 
@@ -75,8 +86,8 @@ typedef struct tbr_quote {
   uint64_t trade_time_ns;
 } tbr_quote;
 
-/* `table`: a name below /dev/shm, or a path with a slash. NULL on an error, whose text is then in `error` (may be NULL),
- * cut to `error_bytes`. */
+/* `table`: a name below /dev/shm, or a path with a slash. NULL on an error, whose text is then in `error` (may be
+ * NULL), cut to `error_bytes`. */
 TBR_API tbr_reader* tbr_open(const char* table, char* error, size_t error_bytes);
 /* NULL is allowed. */
 TBR_API void tbr_close(tbr_reader* reader);
@@ -85,11 +96,12 @@ TBR_API void tbr_close(tbr_reader* reader);
 TBR_API int64_t tbr_find(const tbr_reader* reader, const char* symbol);
 /* Symbols are numbered from 0 to tbr_symbols - 1. */
 TBR_API uint32_t tbr_symbols(const tbr_reader* reader);
-/* The name of a symbol, cut to `name_bytes` with its zero byte; 65 hold any. Its length, -1 if there is no such symbol. */
+/* The name of a symbol, cut to `name_bytes` with its zero byte; 65 hold any. Its length, -1 if there is no such symbol.
+ */
 TBR_API int tbr_name(const tbr_reader* reader, int64_t symbol, char* name, size_t name_bytes);
 
-/* Never torn, and never older than what any call showed before. TBR_OK, TBR_NOTHING, TBR_BUSY or TBR_INVALID; `quote` is
- * meaningful only with TBR_OK. */
+/* Never torn, and never older than what any call showed before. TBR_OK, TBR_NOTHING, TBR_BUSY or TBR_INVALID; `quote`
+ * is meaningful only with TBR_OK. */
 TBR_API int tbr_load(const tbr_reader* reader, int64_t symbol, tbr_quote* quote);
 
 /* The nearest double. */

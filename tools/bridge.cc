@@ -195,8 +195,8 @@ absl::StatusOr<std::unique_ptr<Bridge>> Bridge::Create(Options options) {
     const TableConfig& table = options.config.table;
     absl::StatusOr<Ownership> ownership = FindOwnership(table.owner, table.group);
     if (!ownership.ok()) return ownership.status();
-    auto opened = SharedTable::Open({options.table_path, table.max_symbols,
-                                     static_cast<uint64_t>(clock->UnixNow().value / kNsPerUs), *ownership});
+    auto opened = SharedTable::Open(
+        {options.table_path, table.max_symbols, static_cast<uint64_t>(clock->UnixNow().value / kNsPerUs), *ownership});
     if (!opened.ok()) return opened.status();
     shared = *std::move(opened);
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The latest quotes as they stand in Redis or in the shared table, and how people and programs get to see them. For `get` and `watch`.
+// The latest quotes as they stand in Redis or in the shared table, and how people and programs get to see them. For
+// `get` and `watch`.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The latest quotes as they stand in the shared table (sink/table_reader.h), as rows beside those of Redis. For `get` and
-// `watch` with --shm.
+// The latest quotes as they stand in the shared table (sink/table_reader.h), as rows beside those of Redis. For `get`
+// and `watch` with --shm.
 #pragma once
 
 #include <memory>

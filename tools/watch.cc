@@ -210,7 +210,8 @@ class Watch {
   void Tell(absl::Status status) {
     if (drawn_) return;
     if (!status.ok() && last_.ok()) Log(LogLevel::kWarn, absl::StrCat(status.message(), "; trying again"));
-    if (status.ok() && !last_.ok()) Log(LogLevel::kInfo, absl::StrCat(table_.has_value() ? "the shared table" : target_.Display(), " answers again"));
+    if (status.ok() && !last_.ok())
+      Log(LogLevel::kInfo, absl::StrCat(table_.has_value() ? "the shared table" : target_.Display(), " answers again"));
     last_ = std::move(status);
   }
 
