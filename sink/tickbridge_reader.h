@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tickbridge_reader.h: the latest quotes of a tickbridge on the same machine, from shared memory, in nanoseconds.
  *
- * Link libtickbridge_reader.so, or libtickbridge_reader.a and the C++ runtime (-lstdc++).
+ * Link libtickbridge_reader.so, or libtickbridge_reader.a and the C++ runtime (-lstdc++ -lm).
  *
  *   char error[256];
  *   tbr_reader* r = tbr_open("tickbridge", error, sizeof error);        the bridge: [table] shm = "tickbridge"

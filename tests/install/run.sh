@@ -11,3 +11,7 @@ cmake -S "$here" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PR
 cmake --build "$work/build"
 "$work/build/consumer"
 "$work/prefix/bin/tickbridge" --version
+# The reader's example finds no table of that name, and says so.
+if "$work/build/reader" "no-such-table-$$" A 2>"$work/said"; then exit 1; fi
+grep -q "No such file" "$work/said"
+PYTHONPATH="$work/prefix/share/tickbridge/python" /usr/bin/python3 -c "import tickbridge"

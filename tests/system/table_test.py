@@ -171,7 +171,7 @@ class Table(bridge_case.BridgeCase):
             subprocess.run([*compile_c, str(examples / "reader.c"), "-o", shared, "-L", build, "-ltickbridge_reader",
                             f"-Wl,-rpath,{build}"], check=True)
             subprocess.run([*compile_c, str(examples / "reader.c"), "-o", static,
-                            os.path.join(build, "libtickbridge_reader.a"), "-lstdc++"], check=True)
+                            os.path.join(build, "libtickbridge_reader.a"), "-lstdc++", "-lm"], check=True)
             for program in (shared, static):
                 out = subprocess.run([program, self.table, "A"], capture_output=True, text=True, check=True).stdout
                 self.assertRegex(out, r"^A  bid 21000.25  ask 21000.5  age [0-9.]+ s$")
