@@ -56,6 +56,14 @@ std::string InfoField(std::string_view info, std::string_view name) {
   return "";
 }
 
+bool IsAtLeast(std::string_view version, int major_least, int minor_least) {
+  const std::vector<std::string_view> parts = absl::StrSplit(version, '.');
+  int major = 0;
+  int minor = 0;
+  if (parts.size() < 2 || !absl::SimpleAtoi(parts[0], &major) || !absl::SimpleAtoi(parts[1], &minor)) return false;
+  return major > major_least || (major == major_least && minor >= minor_least);
+}
+
 // A connection in CLIENT LIST: `id=3 addr=… laddr=… fd=8 name=… age=1 idle=0 …`. An address that is a path may hold
 // spaces, so it ends where the next field begins.
 struct ListedClient {
@@ -98,6 +106,7 @@ struct Handshake::Impl {
   }
 
   void Greet();
+  void SetVersion(std::string_view info);
   void Name();
   void List();
   absl::Status OnList(const redisReply& reply);
@@ -147,7 +156,7 @@ void Handshake::Impl::Greet() {
     if (IsForbidden(reply)) return absl::OkStatus();
     if (absl::Status status = ToStatus(reply); !status.ok()) return status;
     server.run_id = InfoField(View(reply), "run_id");
-    server.version = InfoField(View(reply), "redis_version");
+    SetVersion(View(reply));
     return absl::OkStatus();
   });
   Call({"CLIENT", "ID"}, [this](const redisReply& reply) {
@@ -168,6 +177,17 @@ void Handshake::Impl::Greet() {
     }
     return IsForbidden(reply) ? absl::OkStatus() : ToStatus(reply);
   });
+}
+
+// What a server has, its version tells; what one that does not tell has, is not used.
+void Handshake::Impl::SetVersion(std::string_view info) {
+  // Valkey calls itself Redis 7.2 as well, for clients that know no other.
+  const std::string valkey = InfoField(info, "valkey_version");
+  const std::string version = valkey.empty() ? InfoField(info, "redis_version") : valkey;
+  if (version.empty()) return;
+  server.version = absl::StrCat(valkey.empty() ? "redis " : "valkey ", version);
+  server.pxat = IsAtLeast(version, 6, 2);
+  server.msetex = valkey.empty() ? IsAtLeast(version, 8, 4) : IsAtLeast(version, 9, 1);
 }
 
 void Handshake::Impl::Name() {

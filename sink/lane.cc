@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/numbers.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "core/log.h"
 #include "sink/redis_error.h"
 #include "sink/resp.h"
@@ -38,15 +37,6 @@ constexpr size_t kErrorsSaidMax = 32;
 constexpr std::string_view kUnfencedText =
     "CLIENT is forbidden, so that earlier connections cannot be ended: their late writes may land after newer ones";
 
-// Redis 6.2 brought SET … PXAT. A server that does not tell its version is taken to be older.
-bool HasPxat(std::string_view version) {
-  const std::vector<std::string_view> parts = absl::StrSplit(version, '.');
-  int major = 0;
-  int minor = 0;
-  if (parts.size() < 2 || !absl::SimpleAtoi(parts[0], &major) || !absl::SimpleAtoi(parts[1], &minor)) return false;
-  return major > 6 || (major == 6 && minor >= 2);
-}
-
 // Whether a reply of this kind can be the answer to a command of that kind.
 bool Answers(ServerReply::Kind reply, InFlight::Kind command) {
   using Reply = ServerReply::Kind;
@@ -70,6 +60,10 @@ bool Answers(ServerReply::Kind reply, InFlight::Kind command) {
   }
   return false;
 }
+
+// Whether a refused MSETEX would be refused with any keys: it is unknown here, or forbidden. The other way is a key
+// that may not be written.
+bool IsAboutTheCommand(std::string_view error) { return !absl::StrContains(ShownError(error), "key"); }
 
 }  // namespace
 
@@ -190,14 +184,16 @@ void Lane::OnSession(Session session, MonoNs now) {
   if (connected_before) counts_.reconnects->Add();
   run_id_ = session.server.run_id;
   fenced_ = session.server.fenced;
-  server_->Set(absl::StrCat("redis ", session.server.version.empty() ? "of unknown version" : session.server.version,
+  server_->Set(absl::StrCat(session.server.version.empty() ? "of unknown version" : session.server.version,
                             run_id_.empty() ? "" : " run_id ", run_id_));
   const int64_t jump_ns = server_clock_.GapTo(session.server.clock);
   server_clock_ = session.server.clock;
   awaits_time_ = false;
   // A greeting that took long says little of the server's clock.
   clock_in_doubt_ = server_clock_.uncertainty_ns() > kClockJumpNs;
-  CheckExpiry(session.server.version);
+  doubted_at_ = now;
+  CheckExpiry(session.server.pxat);
+  prices_.SetBatching(session.server.msetex);
   resume_at_ = MonoNs{};
   back_off_ns_ = 0;
   answered_at_ = now;
@@ -216,14 +212,14 @@ void Lane::OnSession(Session session, MonoNs now) {
   // The state stays what it is until a write is answered: a server that only answers greetings would come and go.
 }
 
-void Lane::CheckExpiry(std::string_view version) {
+void Lane::CheckExpiry(bool has_pxat) {
   if (!options_.absolute_expiry) return server_clock_.Forget();
   std::string_view why;
   if (!server_clock_.known()) {
     why = "the server does not tell its time";
-  } else if (!HasPxat(version)) {
+  } else if (!has_pxat) {
     server_clock_.Forget();
-    why = "the server is older than 6.2";
+    why = "the server is not known to be Redis 6.2 or later";
   }
   if (why != expiry_problem_ && !why.empty()) {
     Say(LogLevel::kWarn, absl::StrCat("expiry = \"absolute\" is not to be had: ", why, "; expiry is relative"));
@@ -328,23 +324,30 @@ bool Lane::OnReply(const ServerReply& reply, MonoNs now) {
     OnErrorReply(entry, reply.text, now);
     return transport_ != nullptr;
   }
-  if (!Answers(reply.kind, entry.kind)) {
+  const bool all_set = entry.keys > 1 && reply.kind == ServerReply::Kind::kInteger && reply.integer == 1;
+  if (!all_set && (entry.keys > 1 || !Answers(reply.kind, entry.kind))) {
     // Whatever the rest of the replies belong to, it is not what we think.
     Lost(entry, false);
     Disconnect("the server answered something else than it was asked", now);
     return false;
   }
   // A PING that comes through says nothing of writes, unless there are none; a server that is full still deletes.
-  const bool is_set = reply.kind == ServerReply::Kind::kOk;
+  const bool is_set = all_set || reply.kind == ServerReply::Kind::kOk;
   if (is_set || (outbox_.commands() == 0 && state() != State::kBackingOff)) OnProof();
   if (entry.kind == InFlight::Kind::kTime) {
     OnServerTime(entry, reply, now);
   } else if (entry.kind == InFlight::Kind::kReadBack) {
     prices_.OnReadBack(entry, reply.text, now);
   } else {
-    Settle(entry, LaneCounts::End::kWritten, now);
+    ForEachKey(entry, [&](const InFlight& key) { Settle(key, LaneCounts::End::kWritten, now); });
   }
   return true;
+}
+
+template <typename Do>
+void Lane::ForEachKey(const InFlight& first, Do work) {
+  work(first);
+  for (uint16_t i = 1; i < first.keys; ++i) work(outbox_.Pop());
 }
 
 void Lane::OnProof() {
@@ -371,8 +374,13 @@ void Lane::OnErrorReply(const InFlight& entry, std::string_view text, MonoNs now
   counts_.errors->Add();
   const RedisErrorKind kind = ClassifyRedisError(text);
   NoteError(text, now);
-  if (kind == RedisErrorKind::kPermanent) return Settle(entry, LaneCounts::End::kFailed, now);
-  Lost(entry, false);
+  if (kind == RedisErrorKind::kPermanent) {
+    if (entry.keys == 1) return Settle(entry, LaneCounts::End::kFailed, now);
+    // It was all or nothing: which key it was, each finds out on its own.
+    if (IsAboutTheCommand(text)) prices_.SetBatching(false);
+    return ForEachKey(entry, [&](const InFlight& key) { prices_.OnBatchRefused(key); });
+  }
+  ForEachKey(entry, [&](const InFlight& key) { Lost(key, false); });
   if (kind == RedisErrorKind::kAuth) {
     Disconnect(ShownError(text), now);
     return;
@@ -487,7 +495,9 @@ void Lane::SendBare(InFlight::Kind kind, std::string_view command, MonoNs now) {
 }
 
 void Lane::OnServerTime(const InFlight& entry, const ServerReply& reply, MonoNs now) {
-  awaits_time_ = clock_in_doubt_ = false;
+  awaits_time_ = false;
+  // What was asked before the server stopped answering, and is answered now, says little of where its clock is.
+  if (entry.sent >= doubted_at_) clock_in_doubt_ = false;
   if (reply.kind != ServerReply::Kind::kPair) {
     server_clock_.Forget();
     Say(LogLevel::kWarn, "the server does not tell its time any more; expiry is relative");
@@ -533,7 +543,7 @@ void Lane::WatchForStall(MonoNs now) {
     answered_at_ = now;
   } else if (!stalled_ && now - answered_at_ > options_.ack_timeout_ns) {
     stalled_ = clock_in_doubt_ = true;
-    retry_at_ = now;
+    retry_at_ = doubted_at_ = now;
     SetState(State::kStalled, absl::StrCat("no answer for more than ", options_.ack_timeout_ns / kNsPerMs, " ms"));
   }
 }

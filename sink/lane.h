@@ -108,7 +108,7 @@ class Lane final : public Agent {
   void DropConnection(Ending ending);
   void Disconnect(std::string_view why, MonoNs now);
   // Keeps the server's clock if deadlines may be sent as its time.
-  void CheckExpiry(std::string_view version);
+  void CheckExpiry(bool has_pxat);
   State UpState() const { return fenced_ ? State::kUp : State::kUnfenced; }
 
   // Reads and settles answers. Returns how many; the connection may be gone after it.
@@ -116,6 +116,9 @@ class Lane final : public Agent {
   // Settles the places at the head of the window that await no answer.
   void SettleUnsent(MonoNs now);
   bool OnReply(const ServerReply& reply, MonoNs now);
+  // For each key of the command whose first place was taken from the window: the others follow it there.
+  template <typename Do>
+  void ForEachKey(const InFlight& first, Do work);
   // The server has shown that it takes writes.
   void OnProof();
   void NoteError(std::string_view text, MonoNs now);
@@ -172,6 +175,7 @@ class Lane final : public Agent {
   MonoNs asked_time_at_;
   bool awaits_time_ = false;
   bool clock_in_doubt_ = false;  // the server may have been suspended: its clock is asked for before anything is sent
+  MonoNs doubted_at_;            // since when
   MonoNs retry_at_;
   int64_t retry_ns_;
   MonoNs resume_at_;  // transient errors: nothing is sent before

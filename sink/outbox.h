@@ -20,7 +20,7 @@ namespace tickbridge {
 // One place of the window, in the order of sending, which is the order of the replies.
 struct InFlight {
   enum class Kind : uint8_t {
-    kPrice,     // SETEX / PSETEX of a quote: `id` is a symbol
+    kPrice,     // SETEX / PSETEX of a quote, or its part of an MSETEX: `id` is a symbol
     kDocument,  // set or UNLINK of a document: `id` is a document
     kPublish,
     kBeacon,  // feed:{name}:alive
@@ -32,6 +32,8 @@ struct InFlight {
     kDocumentExpired,
   };
   Kind kind = Kind::kPing;
+  // Keys of the command that begins here, each in a place of its own; one reply settles them all. 0: not the first.
+  uint16_t keys = 1;
   uint32_t id = 0;
   uint64_t sequence = 0;  // of the value sent
   MonoNs newest;          // when the value's newest record was received
@@ -44,8 +46,8 @@ struct InFlight {
 
 class Outbox {
  public:
-  // `commands_max`: places of the window. `bytes_max`: bytes of commands in it; a single command may exceed it when it
-  // is alone.
+  // `commands_max`: commands in the window, where one of many keys counts as so many: that is what it costs the server.
+  // `bytes_max`: bytes of them; a single command may exceed it when it is alone.
   Outbox(uint32_t commands_max, size_t bytes_max)
       : commands_max_(commands_max),
         bytes_max_(bytes_max),
@@ -55,9 +57,10 @@ class Outbox {
 
   // True if one more command may be encoded: the window has room, and the socket keeps up. Bytes that wait in here
   // would only grow older, while a value that waits in its slot stays the newest.
-  bool HasRoom() const noexcept {
-    return commands_ < commands_max_ && bytes_in_flight_ < bytes_max_ && end_ - begin_ < kUnsentBytesMax &&
-           count_ + 3 <= ring_.size();  // a value and its PUBLISH, and a PING or TIME
+  // `gathered`: keys that will come, in one command, before it.
+  bool HasRoom(uint32_t gathered = 0) const noexcept {
+    return commands_ + gathered < commands_max_ && bytes_in_flight_ < bytes_max_ && end_ - begin_ < kUnsentBytesMax &&
+           count_ + gathered + 3 <= ring_.size();  // a value and its PUBLISH, and a PING or TIME
   }
   uint32_t commands() const noexcept { return commands_; }
   size_t count() const noexcept { return count_; }

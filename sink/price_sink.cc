@@ -15,13 +15,17 @@ namespace {
 constexpr std::string_view kSetex = "*4\r\n$5\r\nSETEX\r\n";
 constexpr std::string_view kPsetex = "*4\r\n$6\r\nPSETEX\r\n";
 constexpr std::string_view kSet = "*5\r\n$3\r\nSET\r\n";
-constexpr std::string_view kPxat = "$4\r\nPXAT\r\n";
+constexpr std::string_view kMsetex = "\r\n$6\r\nMSETEX\r\n";
 // Of what stands at the key no more than a value of ours can be long: it may be anybody's, of any size.
 constexpr std::string_view kGetRange = "*4\r\n$8\r\nGETRANGE\r\n";
 constexpr std::string_view kRange = "$1\r\n0\r\n$4\r\n4095\r\n";
 
 // A read that keeps losing to a busy writer gives up: the symbol is queued again and loses nothing by waiting.
 constexpr int kLoadAttempts = 4;
+
+// Fewer keys in one command gain nothing. More gain little, and keep the server from its readers at a stretch.
+constexpr size_t kBatchKeysMin = 8;
+constexpr size_t kBatchKeysMax = 128;
 
 // Symbols looked at for a refresh in one duty cycle.
 constexpr int64_t kRefreshLooksMax = 512;
@@ -51,6 +55,16 @@ char* PutValue(char* out, Encode encode) noexcept {
   return end;
 }
 
+// The lifetime where it stands behind the value.
+char* PutLifetime(char* out, const Lifetime& lifetime) noexcept {
+  if (lifetime.kind == Lifetime::Kind::kDeadline) {
+    return resp::PutBulkNumber(resp::PutBulk(out, "PXAT"), static_cast<uint64_t>(lifetime.deadline.value));
+  }
+  const bool whole = lifetime.kind == Lifetime::Kind::kFullSeconds;
+  out = resp::PutBulk(out, whole ? "EX" : "PX");
+  return resp::PutBulkNumber(out, static_cast<uint64_t>(whole ? lifetime.ms / 1000 : lifetime.ms));
+}
+
 }  // namespace
 
 PriceSink::PriceSink(const Core& core, const Options& options, LaneCounts* counts)
@@ -70,6 +84,7 @@ PriceSink::PriceSink(const Core& core, const Options& options, LaneCounts* count
     State(id).settled = core.table->Sequence(id);
     if (core.table->Restored(id)) State(id).read_back = ReadBack::kDone;
   }
+  gathered_.reserve(kBatchKeysMax);
   heads_.reserve(states_.size() * kHeadBytesTypical);
   char ttl[2 * resp::kBulkFrameBytes];
   head_ttl_bytes_ =
@@ -79,10 +94,11 @@ PriceSink::PriceSink(const Core& core, const Options& options, LaneCounts* count
 int PriceSink::Fill(Outbox* outbox, uint32_t commands_max, MonoNs now) noexcept {
   uint32_t taken = 0;
   SymbolId id;
-  while (taken < commands_max && outbox->HasRoom() && NextDirty(&id, now)) {
+  while (taken < commands_max && outbox->HasRoom(static_cast<uint32_t>(gathered_.size())) && NextDirty(&id, now)) {
     SendDirty(id, outbox, now);
     ++taken;
   }
+  SendGathered(outbox, now);
   return static_cast<int>(taken);
 }
 
@@ -120,7 +136,8 @@ void PriceSink::SendDirty(SymbolId id, Outbox* outbox, MonoNs now) noexcept {
   MonoNs oldest = core_.dirty->Begin(id);
   if (state.carried_oldest_ns != 0) oldest.value = std::min(oldest.value, state.carried_oldest_ns);
   if (state.read_back != ReadBack::kDone && !MayWrite(id, oldest, outbox, now)) return;
-  Quote quote;
+  Ready ready;
+  Quote& quote = ready.quote;
   for (int attempt = 1; !core_.table->TryLoad(id, &quote); ++attempt) {
     if (attempt < kLoadAttempts) continue;
     state.carried_oldest_ns = oldest.value;
@@ -128,60 +145,105 @@ void PriceSink::SendDirty(SymbolId id, Outbox* outbox, MonoNs now) noexcept {
     return;
   }
   state.carried_oldest_ns = 0;
-  InFlight entry;
+  InFlight& entry = ready.entry;
   entry.kind = InFlight::Kind::kPrice;
   entry.id = Index(id);
   entry.sequence = quote.sequence;
   entry.newest = quote.received;
   entry.oldest = std::min(oldest, quote.received);
   entry.sent = now;
-  const Lifetime lifetime = LifetimeOf(price_.ttl_ns, AgeNs(quote, now), options_.server_clock, now);
-  if (lifetime.kind == Lifetime::Kind::kNone) {
+  ready.lifetime = LifetimeOf(price_.ttl_ns, AgeNs(quote, now), options_.server_clock, now);
+  if (ready.lifetime.kind == Lifetime::Kind::kNone) {
+    if (state.gathered) SendGathered(outbox, now);
     entry.kind = InFlight::Kind::kPriceExpired;
     state.resend = false;
     if (quote.sequence > state.settled) outbox->CommitNothing(entry);
     return;
   }
   if (state.resend) counts_->resent->Add();
-  Send(id, quote, lifetime, entry, outbox, now);
+  Send(ready, outbox, now);
 }
 
-void PriceSink::Send(SymbolId id, const Quote& quote, Lifetime lifetime, InFlight entry, Outbox* outbox,
-                     MonoNs now) noexcept {
+void PriceSink::Send(const Ready& ready, Outbox* outbox, MonoNs now) noexcept {
+  SymbolState& state = State(SymbolId{ready.entry.id});
+  if (state.head_bytes == 0) FormatHead(SymbolId{ready.entry.id}, &state);
+  // An older value of it goes before this one.
+  if (state.gathered) SendGathered(outbox, now);
+  // The late ones have lifetimes of their own.
+  if (!batches_ || state.alone || !ready.lifetime.young) return SendAlone(ready, outbox, now);
+  state.gathered = true;
+  gathered_.push_back(ready);
+  if (gathered_.size() == kBatchKeysMax) SendGathered(outbox, now);
+}
+
+void PriceSink::SendAlone(const Ready& ready, Outbox* outbox, MonoNs now) noexcept {
+  const SymbolId id{ready.entry.id};
   SymbolState& state = State(id);
-  if (state.head_bytes == 0) FormatHead(id, &state);
-  const char* head = heads_.data() + state.head_offset;
+  const Lifetime& lifetime = ready.lifetime;
   char* const begin = outbox->Begin();
   char* out = begin;
   if (lifetime.kind == Lifetime::Kind::kFullSeconds) {
-    std::memcpy(out, head, state.head_bytes);
+    std::memcpy(out, heads_.data() + state.head_offset, state.head_bytes);
     out += state.head_bytes;
   } else if (lifetime.kind == Lifetime::Kind::kMilliseconds) {
     out = resp::PutBulkNumber(PutKey(out, kPsetex, state), static_cast<uint64_t>(lifetime.ms));
   } else {
     out = PutKey(out, kSet, state);
   }
-  // Reading the clock's offset costs; only the members that show it need it.
-  const UnixNs received = core_.clock->ToUnix(quote.received);
-  const UnixNs sent = core_.clock->ToUnix(now);
   const char* const frame = out;
-  out = PutValue(out, [&](char* at) { return encoder_.Encode(at, quote, received, sent); });
+  out = PutQuote(out, ready.quote, now);
   const char* const value_end = out - 2;
-  if (lifetime.kind == Lifetime::Kind::kDeadline) {
-    std::memcpy(out, kPxat.data(), kPxat.size());
-    out = resp::PutBulkNumber(out + kPxat.size(), static_cast<uint64_t>(lifetime.deadline.value));
-  }
-  outbox->Commit(entry, out);
-  counts_->writes->Add();
-  state.resend = false;
-  state.written_ns = now.value;
-  state.deadline_ns = now.value + lifetime.ms * kNsPerMs;
-  if (price_.publish && quote.sequence > state.published) {
-    state.published = quote.sequence;
+  if (lifetime.kind == Lifetime::Kind::kDeadline) out = PutLifetime(out, lifetime);
+  outbox->Commit(ready.entry, out);
+  NoteSent(ready, now);
+  if (price_.publish && ready.quote.sequence > state.published) {
+    state.published = ready.quote.sequence;
     const char* value = static_cast<const char*>(std::memchr(frame, '\n', resp::kBulkFrameBytes)) + 1;
     // A copy: the publish goes into the same buffer.
     Publish(id, std::string(value, static_cast<size_t>(value_end - value)), outbox, now);
   }
+}
+
+void PriceSink::SendGathered(Outbox* outbox, MonoNs now) noexcept {
+  for (const Ready& ready : gathered_) State(SymbolId{ready.entry.id}).gathered = false;
+  if (gathered_.size() < kBatchKeysMin) {
+    for (const Ready& ready : gathered_) SendAlone(ready, outbox, now);
+    gathered_.clear();
+    return;
+  }
+  // Where the deadline itself is sent, those of values as young as these lie a few milliseconds apart: the earliest
+  // stands for all.
+  const Lifetime lifetime =
+      std::ranges::min_element(gathered_, {}, [](const Ready& ready) { return ready.lifetime.deadline; })->lifetime;
+  char* out = outbox->Begin();
+  *out++ = '*';
+  out = resp::PutUnsigned(out, 2 * gathered_.size() + 4);
+  std::memcpy(out, kMsetex.data(), kMsetex.size());
+  out = resp::PutBulkNumber(out + kMsetex.size(), gathered_.size());
+  gathered_.front().entry.keys = static_cast<uint16_t>(gathered_.size());
+  for (Ready& ready : gathered_) {
+    out = PutQuote(PutKey(out, {}, State(SymbolId{ready.entry.id})), ready.quote, now);
+    if (&ready == &gathered_.back()) out = PutLifetime(out, lifetime);
+    if (&ready != &gathered_.front()) ready.entry.keys = 0;
+    outbox->Commit(ready.entry, out);
+    NoteSent(ready, now);
+  }
+  gathered_.clear();
+}
+
+void PriceSink::NoteSent(const Ready& ready, MonoNs now) noexcept {
+  SymbolState& state = State(SymbolId{ready.entry.id});
+  counts_->writes->Add();
+  state.resend = false;
+  state.written_ns = now.value;
+  state.deadline_ns = now.value + ready.lifetime.ms * kNsPerMs;
+}
+
+char* PriceSink::PutQuote(char* out, const Quote& quote, MonoNs now) noexcept {
+  // Reading the clock's offset costs; only the members that show it need it.
+  const UnixNs received = core_.clock->ToUnix(quote.received);
+  const UnixNs sent = core_.clock->ToUnix(now);
+  return PutValue(out, [&](char* at) { return encoder_.Encode(at, quote, received, sent); });
 }
 
 char* PriceSink::PutKey(char* out, std::string_view verb, const SymbolState& state) const noexcept {
@@ -266,7 +328,7 @@ int PriceSink::Refresh(Outbox* outbox, MonoNs now) noexcept {
   if (looks == 0) return 0;
   refresh_looked_ = looks == kRefreshLooksMax ? refresh_looked_ + looks * round_ns / ours : now;
   int sent = 0;
-  for (int64_t i = 0; i < looks && outbox->HasRoom(); ++i) {
+  for (int64_t i = 0; i < looks && outbox->HasRoom(static_cast<uint32_t>(gathered_.size())); ++i) {
     refresh_cursor_ = refresh_cursor_ + 1 < ours ? refresh_cursor_ + 1 : 0;
     const SymbolId id{options_.lane + refresh_cursor_ * options_.lanes};
     SymbolState& state = State(id);
@@ -274,21 +336,23 @@ int PriceSink::Refresh(Outbox* outbox, MonoNs now) noexcept {
     if (now.value - state.written_ns < price_.min_interval_ns) continue;
     // Relaxed: a hint. A dirty symbol is about to be written anyway.
     if (core_.table->Dirty(id).load(std::memory_order_relaxed) != 0) continue;
-    Quote quote;
-    if (!core_.table->TryLoad(id, &quote) || !core_.sources->IsAlive(quote.source, now)) continue;
-    const Lifetime lifetime = LifetimeOf(price_.ttl_ns, AgeNs(quote, now), options_.server_clock, now);
+    Ready ready;
+    const Quote& quote = ready.quote;
+    if (!core_.table->TryLoad(id, &ready.quote) || !core_.sources->IsAlive(quote.source, now)) continue;
+    ready.lifetime = LifetimeOf(price_.ttl_ns, AgeNs(quote, now), options_.server_clock, now);
+    const Lifetime& lifetime = ready.lifetime;
     // Nothing to gain while the source shows no newer life than the last write knew.
     if (lifetime.kind == Lifetime::Kind::kNone || now.value + lifetime.ms * kNsPerMs <= state.deadline_ns) continue;
-    InFlight entry;
-    entry.kind = InFlight::Kind::kPrice;
-    entry.id = Index(id);
-    entry.sequence = quote.sequence;
-    entry.newest = entry.oldest = quote.received;
-    entry.sent = now;
-    Send(id, quote, lifetime, entry, outbox, now);
+    ready.entry.kind = InFlight::Kind::kPrice;
+    ready.entry.id = Index(id);
+    ready.entry.sequence = quote.sequence;
+    ready.entry.newest = ready.entry.oldest = quote.received;
+    ready.entry.sent = now;
+    Send(ready, outbox, now);
     counts_->refreshed->Add();
     ++sent;
   }
+  SendGathered(outbox, now);
   return sent;
 }
 
@@ -297,8 +361,14 @@ void PriceSink::OnSettled(const InFlight& entry, LaneCounts::End end, MonoNs now
   if (end == LaneCounts::End::kWritten) {
     counts_->acks->Add();
     if (entry.sequence > state.settled) counts_->RecordLatency(entry, now);
+    state.alone = false;
   }
   counts_->Settle(end, entry.sequence, &state.settled);
+}
+
+void PriceSink::OnBatchRefused(const InFlight& entry) noexcept {
+  State(SymbolId{entry.id}).alone = true;
+  OnLost(entry);
 }
 
 void PriceSink::OnLost(const InFlight& entry) noexcept {

@@ -5,6 +5,9 @@
 // overwrite a fuller value, and time does not go back. What is found goes to the slot's owner (core/restore.h); until
 // it is merged there, the symbol is not written.
 //
+// Where the server has MSETEX, values of the same lifetime go out many in one command, which costs the server half as
+// much. It is all or nothing: on an error each of its keys is sent again alone.
+//
 // Threading: the lane's thread. Memory: 48 bytes a symbol, and its command head once it was first written.
 #pragma once
 
@@ -46,6 +49,11 @@ class PriceSink {
   void OnSettled(const InFlight& entry, LaneCounts::End end, MonoNs now) noexcept;
   // The answer to an entry of kind kReadBack. `stored`: the key's value; empty: it has none, or may not be read.
   void OnReadBack(const InFlight& entry, std::string_view stored, MonoNs now) noexcept;
+  // Whether the server of the connection takes MSETEX.
+  void SetBatching(bool msetex) noexcept { batches_ = msetex && !price_.publish; }
+  // The MSETEX that the entry was a key of was refused as a whole: the symbol is dirty again, and goes alone until that
+  // has worked.
+  void OnBatchRefused(const InFlight& entry) noexcept;
   // The entry's command was not carried out, or nobody knows: its symbol is dirty again.
   void OnLost(const InFlight& entry) noexcept;
   // The server may have forgotten everything: every symbol with a living value is dirty again.
@@ -66,8 +74,16 @@ class PriceSink {
     int64_t deadline_ns;        // when the value sent last runs out
     uint32_t head_offset;       // of the command head in heads_
     uint16_t head_bytes;        // 0: not formatted yet
-    bool resend;                // the next write repeats one that was sent before
+    bool resend : 1;            // the next write repeats one that was sent before
+    bool alone : 1;             // not to be sent with others
+    bool gathered : 1;          // waits in gathered_
     ReadBack read_back;
+  };
+  // A value on its way into the outbox.
+  struct Ready {
+    InFlight entry;
+    Lifetime lifetime;
+    Quote quote;
   };
   struct Held {
     int64_t due_ns;
@@ -84,9 +100,16 @@ class PriceSink {
   void SendDirty(SymbolId id, Outbox* outbox, MonoNs now) noexcept;
   // True if the symbol may be written. Otherwise `oldest` is kept, and the symbol will be dirty again when it may.
   bool MayWrite(SymbolId id, MonoNs oldest, Outbox* outbox, MonoNs now) noexcept;
-  void Send(SymbolId id, const Quote& quote, Lifetime lifetime, InFlight entry, Outbox* outbox, MonoNs now) noexcept;
+  // Sends it, alone or gathered with others.
+  void Send(const Ready& ready, Outbox* outbox, MonoNs now) noexcept;
+  void SendAlone(const Ready& ready, Outbox* outbox, MonoNs now) noexcept;
+  // Sends what was gathered: in one MSETEX if it is worth it.
+  void SendGathered(Outbox* outbox, MonoNs now) noexcept;
+  void NoteSent(const Ready& ready, MonoNs now) noexcept;
   // A verb with what the head holds behind it up to the key.
   char* PutKey(char* out, std::string_view verb, const SymbolState& state) const noexcept;
+  // The value, as a bulk string.
+  char* PutQuote(char* out, const Quote& quote, MonoNs now) noexcept;
   void FormatHead(SymbolId id, SymbolState* state);
   void Publish(SymbolId id, std::string_view value, Outbox* outbox, MonoNs now);
 
@@ -104,6 +127,9 @@ class PriceSink {
   size_t staged_ = 0;
   size_t staged_end_ = 0;
   std::priority_queue<Held, std::vector<Held>, std::greater<>> held_;
+  // What goes out together.
+  std::vector<Ready> gathered_;
+  bool batches_ = false;
   uint32_t refresh_cursor_ = 0;
   MonoNs refresh_looked_;
 };

@@ -32,10 +32,12 @@ class Transport {
 // What the server said of itself and of us before the first write.
 struct ServerInfo {
   std::string run_id;   // of the server process; another one means an empty or older data set; empty: not told
-  std::string version;  // e.g. "7.0.15"; empty: not told
+  std::string version;  // "redis 7.0.15", "valkey 9.1.0"; empty: not told
   int64_t client_id = 0;
-  bool fenced = true;  // false: the server forbade ending predecessors
-  ServerClock clock;   // not known where TIME is forbidden
+  bool fenced = true;   // false: the server forbade ending predecessors
+  bool pxat = false;    // it has SET … PXAT: Redis 6.2, every Valkey
+  bool msetex = false;  // it has MSETEX: Redis 8.4, Valkey 9.1
+  ServerClock clock;    // not known where TIME is forbidden
 };
 
 // A connection ready for writes: authenticated, named, its database selected, every predecessor of its name ended.

@@ -29,7 +29,9 @@ bool WaitFor(Condition condition, std::chrono::seconds deadline = std::chrono::s
 
 class RedisServer {
  public:
-  explicit RedisServer(std::vector<std::string> extra = {}) : extra_(std::move(extra)) {
+  // `program`: another server of the same kind.
+  explicit RedisServer(std::vector<std::string> extra = {}, std::string program = "redis-server")
+      : extra_(std::move(extra)), program_(std::move(program)) {
     char folder[] = "/tmp/tb-test-XXXXXX";
     if (::mkdtemp(folder) == nullptr) throw std::runtime_error("mkdtemp");
     folder_ = folder;
@@ -44,7 +46,7 @@ class RedisServer {
 
   void Start() {
     std::vector<std::string> words = {
-        "redis-server", "--port", "0",          "--unixsocket", socket(),    "--save",        "",
+        program_,       "--port", "0",          "--unixsocket", socket(),    "--save",        "",
         "--appendonly", "no",     "--loglevel", "warning",      "--logfile", folder_ + "/log"};
     words.insert(words.end(), extra_.begin(), extra_.end());
     std::vector<char*> arguments;
@@ -55,7 +57,7 @@ class RedisServer {
       ::execvp(arguments[0], arguments.data());
       ::_exit(127);
     }
-    if (!WaitFor([this] { return Try({"PING"}) == "PONG"; })) throw std::runtime_error("redis-server did not start");
+    if (!WaitFor([this] { return Try({"PING"}) == "PONG"; })) throw std::runtime_error(program_ + " did not start");
   }
   void Signal(int number) const { ::kill(pid_, number); }
   void Kill() {
@@ -107,6 +109,7 @@ class RedisServer {
 
   std::string folder_;
   std::vector<std::string> extra_;
+  std::string program_;
   pid_t pid_ = -1;
   std::unique_ptr<redisContext, ContextDeleter> client_;
 };

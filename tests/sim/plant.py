@@ -12,8 +12,7 @@ BUGS = {
         "others.clear();\n  for (const ListedClient& other : others) {\n    // An id alone")]),
     "load_before_exchange": ("sink/price_sink.cc", [
         ("MonoNs oldest = core_.dirty->Begin(id);", "MonoNs oldest{core_.table->DirtySinceNs(id).load()};"),
-        ("  Send(id, quote, lifetime, entry, outbox, now);\n}",
-         "  Send(id, quote, lifetime, entry, outbox, now);\n  core_.dirty->Begin(id);\n}")]),
+        ("  Send(ready, outbox, now);\n}", "  Send(ready, outbox, now);\n  core_.dirty->Begin(id);\n}")]),
     "acknowledgements_off_by_one": ("sink/lane.cc", [(
         "const InFlight entry = outbox_.Pop();",
         "const InFlight entry = outbox_.Pop();\n  if (reply.kind == ServerReply::Kind::kStatus && !outbox_.empty()) "
@@ -25,6 +24,8 @@ BUGS = {
         "}\n\nvoid PriceSink::Resync")]),
     "no_resync": ("sink/lane.cc", [("if (other_server) {", "if (false && other_server) {")]),
     "other_lanes_not_fenced": ("sink/handshake.cc", [("(of_instance && !IsOwn(client))", "(false && of_instance)")]),
+    "refused_batch_settled": ("sink/lane.cc", [(
+        "prices_.OnBatchRefused(key);", "Settle(key, LaneCounts::End::kWritten, now);")]),
     "no_read_back": ("sink/price_sink.cc", [(
         "options.restore != nullptr ? ReadBack::kNotYet", "false ? ReadBack::kNotYet")]),
     "deletes_forgotten": ("sink/document_sink.cc", [(

@@ -60,12 +60,6 @@ Server::ClientId Server::Accept() {
   return next_id_++;
 }
 
-std::vector<Server::ClientId> Server::ClientIds() const {
-  std::vector<ClientId> ids;
-  for (const auto& [id, client] : clients_) ids.push_back(id);
-  return ids;
-}
-
 const Server::Key* Server::Find(const std::string& name) const {
   const auto found = keys_.find(name);
   if (found == keys_.end() || (found->second.expires_ms && *found->second.expires_ms <= time_ms())) return nullptr;
@@ -106,9 +100,11 @@ std::string Server::Execute(ClientId id, const Words& words) {
   if (command == "PING") return "+PONG\r\n";
   if (command == "SELECT") return "+OK\r\n";
   if (command == "AUTH") return "+OK\r\n";
-  if (command == "INFO") return Bulk(absl::StrCat("# Server\r\nredis_version:7.0.15\r\nrun_id:", run_id(), "\r\n"));
+  if (command == "INFO") {
+    return Bulk(
+        absl::StrCat("# Server\r\nredis_version:", msetex_ ? "8.4.0" : "7.0.15", "\r\nrun_id:", run_id(), "\r\n"));
+  }
   if (command == "TIME") {
-    if (time_forbidden_) return Error("NOPERM this user has no permissions to run the 'time' command");
     return absl::StrCat("*2\r\n", Bulk(absl::StrCat(now_us_ / 1'000'000)), Bulk(absl::StrCat(now_us_ % 1'000'000)));
   }
   if (command == "GETRANGE" || command == "GET") {
@@ -134,9 +130,9 @@ std::string Server::Execute(ClientId id, const Words& words) {
   if (!error_.empty()) return Error(error_);
   if (command == "PUBLISH") {
     if (words.size() != 3) return WrongArguments(command);
-    ++published_;
     return Integer(0);
   }
+  if (command == "MSETEX" && msetex_) return SetMany(words);
   if (words.size() > 1 && !denied_.empty() && words[1].find(denied_) != std::string::npos) {
     return Error("NOPERM No permissions to access a key");
   }
@@ -190,6 +186,26 @@ std::string Server::Set(const std::string& name, std::string value, std::optiona
   Key& key = keys_[name] = {std::move(value), expires_ms};
   if (on_change_) on_change_(name, before ? &*before : nullptr, &key);
   return "+OK\r\n";
+}
+
+// MSETEX numkeys key value … EX|PX|PXAT lifetime, as lanes send it. Source: the command's page in the documentation of
+// Redis 8.4.
+std::string Server::SetMany(const Words& words) {
+  size_t count = 0;
+  int64_t life = 0;
+  if (words.size() < 4) return WrongArguments("MSETEX");
+  if (!absl::SimpleAtoi(words[1], &count) || count == 0) return Error("ERR invalid numkeys value");
+  if (words.size() != 2 * count + 4) return Error("ERR syntax error");
+  const std::string unit = absl::AsciiStrToUpper(words[words.size() - 2]);
+  if (!absl::SimpleAtoi(words.back(), &life)) return Error("ERR value is not an integer or out of range");
+  if (life <= 0) return Error("ERR invalid expire time in 'msetex' command");
+  if (unit != "EX" && unit != "PX" && unit != "PXAT") return Error("ERR syntax error");
+  for (size_t i = 0; i < count && !denied_.empty(); ++i) {
+    if (words[2 + 2 * i].find(denied_) != std::string::npos) return Error("NOPERM No permissions to access a key");
+  }
+  const int64_t expires_ms = unit == "EX" ? time_ms() + life * 1000 : unit == "PX" ? time_ms() + life : life;
+  for (size_t i = 0; i < count; ++i) Set(words[2 + 2 * i], words[3 + 2 * i], expires_ms);
+  return Integer(1);
 }
 
 std::string Server::OnClientCommand(ClientId id, const Words& words) {

@@ -51,17 +51,16 @@ class Server {
   void SetError(std::string text) { error_ = std::move(text); }
   // CLIENT is forbidden.
   void ForbidClient(bool on) { client_forbidden_ = on; }
-  void ForbidTime(bool on) { time_forbidden_ = on; }
+  // A server new enough for MSETEX.
+  void SetMsetex(bool on) { msetex_ = on; }
   // A key whose name holds this may not be written.
   void Deny(std::string part) { denied_ = std::move(part); }
 
   // As a reader sees it: null when it is not there or has run out.
   const Key* Find(const std::string& name) const;
   const Keys& keys() const { return keys_; }
-  std::vector<ClientId> ClientIds() const;
   std::string run_id() const { return "run" + std::to_string(runs_); }
   void set_on_change(OnChange on_change) { on_change_ = std::move(on_change); }
-  uint64_t published() const { return published_; }
 
  private:
   struct Client {
@@ -72,6 +71,7 @@ class Server {
 
   std::string Execute(ClientId id, const Words& words);
   std::string Set(const std::string& name, std::string value, std::optional<int64_t> expires_ms);
+  std::string SetMany(const Words& words);
   std::string OnClientCommand(ClientId id, const Words& words);
 
   int64_t now_us_ = 0;
@@ -82,8 +82,7 @@ class Server {
   std::string error_;
   std::string denied_;
   bool client_forbidden_ = false;
-  bool time_forbidden_ = false;
-  uint64_t published_ = 0;
+  bool msetex_ = false;
   OnChange on_change_;
 };
 

@@ -59,17 +59,17 @@ constexpr std::string_view kTransientErrors[] = {
 
 // One life of a bridge, wired as tools/bridge.cc does, with a feed that the world calls.
 struct World::Bridge {
-  explicit Bridge(World* world)
+  Bridge(World* world, uint32_t lane_count)
       : symbols(world->scenario_.symbols + 8),
         table({world->scenario_.symbols + 8, static_cast<uint64_t>(world->clock_.UnixNow().value / kNsPerUs)}),
-        dirty(&table, 2, world->scenario_.lanes),
-        documents(256, world->scenario_.lanes, &sources),
+        dirty(&table, 2, lane_count),
+        documents(256, lane_count, &sources),
         restore(&table, &dirty, 1),
         core{&world->clock_, &symbols, &table, &dirty, &documents, &sources, &world->classes_},
         ingest(core, {.feed = "sim"}, counters.get()) {
     const Scenario& scenario = world->scenario_;
     const auto own = std::make_shared<OwnConnections>();
-    for (uint32_t i = 0; i < scenario.lanes; ++i) {
+    for (uint32_t i = 0; i < lane_count; ++i) {
       Handshake::Options hello;
       hello.client_name = absl::StrCat("tickbridge:sim:", i);
       hello.fence_wait_ns = kNsPerSec / 4;
@@ -78,7 +78,7 @@ struct World::Bridge {
       connectors.push_back(connector.get());
       Lane::Options options;
       options.index = i;
-      options.lanes = scenario.lanes;
+      options.lanes = lane_count;
       options.producer = 1;
       options.max_in_flight = scenario.window;
       options.share = scenario.share;
@@ -125,11 +125,13 @@ World::Scenario World::MakeScenario(Random* random) {
   s.absolute = random->Chance(0.4);
   s.publish = random->Chance(0.1);
   s.unfenced = random->Chance(0.05);
+  s.msetex = random->Chance(0.4);
   s.denied = random->Chance(0.1);
-  s.lanes = random->Chance(0.2) ? 2 : 1;
+  s.lanes_max = random->Chance(0.4) ? 2 : 1;
   s.window = static_cast<uint32_t>(random->Chance(0.3) ? random->Between(1, 6) : random->Between(16, 512));
   s.share = random->Chance(0.5) ? 1.0 : 0.5;
   s.tick_chance = random->Chance(0.3) ? 0.9 : 0.2;
+  s.lane_chance = random->Chance(0.3) ? 0.05 : 0.9;
   s.fault_chance = random->Chance(0.3) ? 0.01 : 0.002;
   return s;
 }
@@ -152,6 +154,7 @@ World::World(uint64_t seed, bool trace)
   classes_[1].ttl_ns = scenario_.document_ttl_ns;
   if (scenario_.denied) server_.Deny("price:S0:");
   server_.ForbidClient(scenario_.unfenced);
+  server_.SetMsetex(scenario_.msetex);
   server_.set_on_change([this](const std::string& name, const Server::Key* before, const Server::Key* after) {
     OnChange(name, before, after);
   });
@@ -180,7 +183,7 @@ void World::Violated(std::string promise, std::string how) {
 void World::StartBridge() {
   ++lives_;
   bridge_starts_at_.reset();
-  bridge_ = std::make_unique<Bridge>(this);
+  bridge_ = std::make_unique<Bridge>(this, static_cast<uint32_t>(random_.Between(1, scenario_.lanes_max)));
   sequence_bases_.resize(static_cast<size_t>(lives_) + 1);
   sequence_bases_.back() = bridge_->table.sequence_base();
   received_.clear();
@@ -399,7 +402,7 @@ void World::Step(bool faults, bool feed) {
     }
     for (SimConnector* connector : bridge_->connectors) connector->Step();
     for (const auto& lane : bridge_->lanes) {
-      if (random_.Chance(0.9)) lane->DoWork();
+      if (random_.Chance(scenario_.lane_chance)) lane->DoWork();
       // A window bounds what is in flight; beacons, pings and publishes ride beside it.
       if (network_.bytes_on_the_way() > (size_t{64} << 20)) Violated("bounded", "bytes pile up on the way");
     }
@@ -472,8 +475,8 @@ void World::CheckConvergence() {
   }
   for (const auto& [name, last] : documents_) {
     const Server::Key* const key = server_.Find(name);
-    const bool given_up = bridge_->lanes[0]->counts().failed->Get() != 0 ||
-                          (scenario_.lanes == 2 && bridge_->lanes[1]->counts().failed->Get() != 0);
+    const bool given_up =
+        std::ranges::any_of(bridge_->lanes, [](const auto& lane) { return lane->counts().failed->Get() != 0; });
     if (given_up) continue;  // it was first in flight at two disconnects in a row
     if (last.deleted || last.version == 0) {
       // A delete is remembered for as long as what it deleted could live.

@@ -47,11 +47,13 @@ class World {
     bool absolute;
     bool publish;
     bool unfenced;
-    bool denied;  // the first symbol may not be written
-    uint32_t lanes;
+    bool msetex;         // the server has it
+    bool denied;         // the first symbol may not be written
+    uint32_t lanes_max;  // each life of the bridge has its own number
     uint32_t window;
     double share;
     double tick_chance;
+    double lane_chance;  // of a duty cycle in a step; where it is small, much is dirty in each
     double fault_chance;
   };
   // What a reader of a key remembers.

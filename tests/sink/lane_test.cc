@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lane against a real redis-server, stepped by hand: no threads but the connector's, no sleeps.
+// The lane against a real redis-server.
 #include "sink/lane.h"
 
 #include <gtest/gtest.h>
@@ -8,84 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "core/clock.h"
-#include "sink/redis_connector.h"
-#include "tests/redis_server.h"
+#include "tests/sink/lane_fixture.h"
 
 namespace tickbridge {
 namespace {
-
-// A bridge without feeds: the test calls Ingest as a decoder would.
-class LaneTest : public ::testing::Test {
- protected:
-  void SetUp() override { Build(DefaultKeyClasses(), Lane::Options{}); }
-
-  void Build(std::vector<KeyClass> classes, Lane::Options options, uint32_t symbols = 4096) {
-    lane_.reset();
-    classes_ = std::move(classes);
-    counters_ = *CountersFile::Create("");
-    symbols_ = std::make_unique<SymbolTable>(symbols);
-    table_ = std::make_unique<LatestTable>(LatestTable::Options{symbols, 1'000});
-    dirty_ = std::make_unique<DirtyQueue>(table_.get(), 1, 1);
-    sources_ = std::make_unique<SourceTable>();
-    documents_ = std::make_unique<DocumentTable>(1024, 1, sources_.get());
-    core_ = {&clock_, symbols_.get(), table_.get(), dirty_.get(), documents_.get(), sources_.get(), &classes_};
-    Ingest::Options input;
-    input.feed = "test";
-    ingest_ = std::make_unique<Ingest>(core_, input, counters_.get());
-    RedisConnector::Options connect;
-    connect.target.kind = RedisTarget::Kind::kUnix;
-    connect.target.unix_path = server_->socket();
-    connect.client_name = "tickbridge:test:0";
-    lane_ = std::make_unique<Lane>(core_, std::move(options), *RedisConnector::Create(connect), counters_.get());
-    source_ = sources_->Open(0, clock_.Now());
-    Batch();
-  }
-
-  void Batch() { ingest_->BeginBatch(source_, clock_.Now()); }
-  void Quote(const std::string& symbol, int64_t bid, int64_t ask) {
-    Tick tick;
-    tick.Set(Field::kBid, {bid, -2});
-    tick.Set(Field::kAsk, {ask, -2});
-    tick.quote_time = VenueNsFromMs(1'700'000'000'000);
-    ingest_->OnTick(symbol, tick);
-  }
-  void Document(std::string_view key_class, std::string_view account, std::string_view value, bool deleted = false) {
-    const KeyPattern::FieldValue field{"account", account};
-    DocumentRecord record;
-    record.key_class = key_class;
-    record.fields = {&field, 1};
-    record.value = value;
-    record.deleted = deleted;
-    ingest_->OnDocument(record);
-  }
-  uint64_t Pending() const {
-    const LaneCounts& counts = lane_->counts();
-    return ingest_->counts().accepted->Get() - counts.written->Get() - counts.conflated->Get() - counts.expired->Get() -
-           counts.failed->Get();
-  }
-  bool Drain() {
-    return WaitFor([this] {
-      lane_->DoWork();
-      return Pending() == 0;
-    });
-  }
-
-  SystemClock clock_;
-  RedisServer redis_;
-  RedisServer* server_ = &redis_;
-  std::vector<KeyClass> classes_;
-  std::unique_ptr<CountersFile> counters_;
-  std::unique_ptr<SymbolTable> symbols_;
-  std::unique_ptr<LatestTable> table_;
-  std::unique_ptr<DirtyQueue> dirty_;
-  std::unique_ptr<SourceTable> sources_;
-  std::unique_ptr<DocumentTable> documents_;
-  Core core_;
-  std::unique_ptr<Ingest> ingest_;
-  std::unique_ptr<Lane> lane_;
-  SourceId source_{};
-};
 
 constexpr char kQuoteValue[] =
     R"({"Last":null,"Bid":1.0,"Ask":2.5,"Volume":null,"High":null,"Low":null,"Timestamp":1700000000000})";
