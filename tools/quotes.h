@@ -26,7 +26,7 @@ struct QuoteRow {
     int64_t age_ms = 0;          // since the newest tick was received
     int64_t source_age_ms = -1;  // since its source showed a sign of life; -1: that source is dead
   };
-  std::optional<OfTable> table;
+  std::optional<OfTable> table = {};
 };
 
 // One row a symbol, in their order: MGET and, `with_ttl`, PTTL of each, some hundred to a round trip.
