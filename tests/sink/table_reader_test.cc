@@ -50,6 +50,7 @@ class TableReaderTest : public ::testing::Test {
       Tick tick;
       tick.Set(Field::kBid, {bid, -2});
       tick.Set(Field::kAsk, {bid + 1, -2});
+      tick.Set(Field::kLow, {bid, -2});  // on another line than these
       table.Merge(id, tick, {SystemClock::ReadMonotonic(), {}, source});
       return id;
     }
@@ -196,6 +197,7 @@ TEST_F(TableReaderTest, NeverShowsATornQuote) {
         if (reader->TryLoad(id, &quote) != TableReader::Load::kOk) continue;
         const int64_t bid = quote.Get(Field::kBid).mantissa;
         ASSERT_EQ(quote.Get(Field::kAsk).mantissa, bid + 1);
+        ASSERT_EQ(quote.Get(Field::kLow).mantissa, bid);
         ASSERT_GE(bid, newest);
         newest = bid;
       }
@@ -222,6 +224,7 @@ TEST_F(TableReaderTest, IsNotStarvedByAWriterWithoutPause) {
       while (reader->LoadQuote(id, &quote) != TableReader::Load::kOk) std::this_thread::yield();
       const int64_t bid = quote.Get(Field::kBid).mantissa;
       ASSERT_EQ(quote.Get(Field::kAsk).mantissa, bid + 1);
+      ASSERT_EQ(quote.Get(Field::kLow).mantissa, bid);
       ASSERT_GE(bid, before);
     }
     done = true;
