@@ -13,6 +13,7 @@
 
 #include "core/dirty_queue.h"
 #include "core/latest_table.h"
+#include "core/memory.h"
 #include "core/symbol_table.h"
 
 namespace tickbridge {
@@ -130,6 +131,18 @@ void MergeAndMark(benchmark::State& state) {
       });
 }
 BENCHMARK(MergeAndMark<QuoteTick>)->Name("BM_Core_MergeQuoteAndMark")->Arg(kSymbols)->Arg(100'000)->UseManualTime();
+
+// The same, in huge pages where they are to be had.
+void MergeQuoteInHugePages(benchmark::State& state) {
+  SetHugePages(HugePages::kTry);
+  MergeAndMark<QuoteTick>(state);
+  SetHugePages(HugePages::kOff);
+}
+BENCHMARK(MergeQuoteInHugePages)
+    ->Name("BM_Core_MergeQuoteAndMarkHugePages")
+    ->Arg(kSymbols)
+    ->Arg(100'000)
+    ->UseManualTime();
 BENCHMARK(MergeAndMark<TradeTick>)->Name("BM_Core_MergeTradeAndMark")->Arg(kSymbols)->UseManualTime();
 
 void BM_SymbolTable_Find(benchmark::State& state) {

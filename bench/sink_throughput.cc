@@ -5,7 +5,9 @@
 // In turn in one run, several rounds; throughput as the server counted it; each as a ratio to the probe.
 // With --tls the same through TLS on loopback TCP, without redis-benchmark.
 //
-// usage: sink_throughput [--tls] [--seconds 2] [--rounds 3] [--smoke]
+// With --window the sink keeps so many in flight; without, it finds its own window.
+//
+// usage: sink_throughput [--tls] [--window N] [--seconds 2] [--rounds 3] [--smoke]
 #include <hiredis/hiredis.h>
 #include <sched.h>
 #include <unistd.h>
@@ -87,7 +89,7 @@ std::string SymbolName(uint32_t i) { return absl::StrCat("S", 1000 + i); }
 
 class Sink {
  public:
-  Sink(const RedisTarget& target, double share) : classes_(DefaultKeyClasses()) {
+  Sink(const RedisTarget& target, double share, uint32_t fixed_window = 0) : classes_(DefaultKeyClasses()) {
     counters_ = *CountersFile::Create("");
     core_ = {clock_.get(), &symbols_, &table_, &dirty_, &documents_, &sources_, &classes_};
     RedisConnector::Options connect;
@@ -95,7 +97,8 @@ class Sink {
     connect.client_name = "tickbridge:bench:0";
     Lane::Options options;
     options.share = share;
-    options.max_in_flight = kWindow;
+    options.max_in_flight = fixed_window != 0 ? fixed_window : limits::kInFlightDefault;
+    options.fixed_window = fixed_window != 0;
     lane_ = std::make_unique<Lane>(core_, options, *RedisConnector::Create(connect), counters_.get());
     for (uint32_t i = 0; i < kSymbols; ++i) symbols_.Insert(SymbolName(i));
     while (lane_->state() != Lane::State::kUp) lane_->DoWork();
@@ -239,10 +242,12 @@ int main(int argc, char** argv) {
   int rounds = 3;
   bool smoke = false;
   bool tls = false;
+  uint32_t window = 0;
   for (int i = 1; i < argc; ++i) {
     const std::string_view option = argv[i];
     if (option == "--smoke") smoke = true;
     if (option == "--tls") tls = true;
+    if (option == "--window" && i + 1 < argc) window = static_cast<uint32_t>(std::atoi(argv[++i]));
     if (option == "--seconds" && i + 1 < argc) seconds = std::atof(argv[++i]);
     if (option == "--rounds" && i + 1 < argc) rounds = std::atoi(argv[++i]);
   }
@@ -281,7 +286,7 @@ int main(int argc, char** argv) {
   std::vector<double> sink;
   std::vector<double> half;
   std::vector<double> benchmark;
-  Sink full(target, 1.0);
+  Sink full(target, 1.0, window);
   for (int round = 0; round < rounds; ++round) {
     probe.push_back(Measure(server, [&] { BareProbe(target, context.get(), duration); }));
     sink.push_back(Measure(server, [&] { full.Run(duration); }));

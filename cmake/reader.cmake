@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # libtickbridge_reader: what strategies link, shared and static. Only the C ABI is visible, and nothing is needed but the
 # C++ runtime: these sources include no Abseil.
-set(reader_sources core/boot_id.cc core/clock.cc core/decimal.cc core/latest_table.cc core/symbol_table.cc
+set(reader_sources core/boot_id.cc core/clock.cc core/decimal.cc core/latest_table.cc core/pages.cc core/symbol_table.cc
                    sink/reader_c.cc sink/table_reader.cc)
 
 # Compiled once for both. With hidden symbols, so not a part of the module `sink`.

@@ -32,7 +32,7 @@
 
 #include "core/decimal.h"
 #include "core/limits.h"
-#include "core/memory.h"
+#include "core/pages.h"
 #include "core/tick.h"
 #include "core/types.h"
 

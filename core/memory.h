@@ -1,51 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory that is taken once, at start: zeroed, page-aligned and pre-faulted, so that the hot path never meets a page
-// fault.
+// What can be asked for the memory of a process (core/pages.h takes it): a node, a lock; and what it has.
+//
+// Threading: plain functions of the thread that makes the tables, at start.
 #pragma once
 
-#include <sys/mman.h>
+#include <cstdint>
+#include <string>
 
-#include <cstddef>
-#include <new>
-#include <type_traits>
-#include <utility>
+#include "absl/status/status.h"
+#include "core/pages.h"
 
 namespace tickbridge {
 
-// A fixed array of T: zero-initialised in its own anonymous mapping, or over memory that somebody else keeps (a shared
-// mapping). T must be valid when all its bytes are zero (atomics and plain integers are). Throws std::bad_alloc when
-// there is no memory: at start, never later.
-template <typename T>
-class PageArray {
-  static_assert(std::is_trivially_destructible_v<T>);
-
+// While it lives, the calling thread's new pages come from `node` as long as that has some (also those of a new file
+// below /dev/shm). A node of -1 changes nothing. Threads started meanwhile inherit it.
+class PreferNode {
  public:
-  explicit PageArray(size_t count) : count_(count) {
-    void* memory = ::mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    data_ = static_cast<T*>(memory);
-  }
-  // `memory`: `count` of T, which outlive this; null: as above.
-  PageArray(size_t count, T* memory) : PageArray(memory == nullptr ? PageArray(count) : PageArray(memory, count)) {}
-  PageArray(PageArray&& other) noexcept
-      : count_(other.count_), data_(std::exchange(other.data_, nullptr)), owned_(other.owned_) {}
-  PageArray(const PageArray&) = delete;
-  PageArray& operator=(const PageArray&) = delete;
-  ~PageArray() {
-    if (owned_ && data_ != nullptr) ::munmap(data_, bytes());
-  }
-
-  T& operator[](size_t index) noexcept { return data_[index]; }
-  const T& operator[](size_t index) const noexcept { return data_[index]; }
-  size_t size() const noexcept { return count_; }
+  explicit PreferNode(int node) noexcept;
+  PreferNode(const PreferNode&) = delete;
+  PreferNode& operator=(const PreferNode&) = delete;
+  ~PreferNode();
+  bool active() const noexcept { return active_; }
 
  private:
-  PageArray(T* memory, size_t count) : count_(count), data_(memory), owned_(false) {}
-  size_t bytes() const noexcept { return (count_ == 0 ? 1 : count_) * sizeof(T); }
-
-  size_t count_;
-  T* data_ = nullptr;
-  bool owned_ = true;
+  bool active_ = false;
 };
+
+// Keeps all memory of the process, and what it takes later, from being paged out: mlockall. Each thread's stack
+// (8 MiB as a rule) becomes resident by it. Refused where RLIMIT_MEMLOCK is finite, even if it would do now: any later
+// allocation would fail at it.
+absl::Status LockMemory();
+
+// What the kernel says the process has. Zeros where it does not say.
+struct MemoryUse {
+  uint64_t resident_bytes = 0;
+  uint64_t huge_bytes = 0;  // in huge pages of any kind
+  uint64_t locked_bytes = 0;
+};
+MemoryUse ReadMemoryUse(const std::string& root = "");
 
 }  // namespace tickbridge

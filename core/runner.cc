@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <cerrno>
 #include <future>
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/machine.h"
 
 namespace tickbridge {
 namespace {
@@ -19,12 +21,15 @@ namespace {
 // Sleeps would last 50 us longer by default.
 constexpr unsigned long kTimerSlackNs = 1;
 
-std::string CpuList(const cpu_set_t& set) {
-  std::string list;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(static_cast<size_t>(cpu), &set)) absl::StrAppend(&list, list.empty() ? "" : ",", cpu);
-  }
-  return list;
+// What a refusal of SCHED_FIFO comes from, and what helps.
+absl::Status PriorityProblem(int error, const std::string& name, int priority) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_RTPRIO, &limit);
+  return absl::ErrnoToStatus(error,
+                             absl::StrCat("runner.", name, ".priority = ", priority,
+                                          ": this process may set real-time priorities up to ", limit.rlim_cur,
+                                          " (RLIMIT_RTPRIO); raise that (ulimit -r, LimitRTPRIO= in a systemd unit) or "
+                                          "give the program CAP_SYS_NICE, or set priority = 0"));
 }
 
 }  // namespace
@@ -40,17 +45,13 @@ Runner::~Runner() {
 absl::Status Runner::Start() {
   if (thread_.joinable())
     return absl::FailedPreconditionError(absl::StrCat("runner ", options_.name, " was started before"));
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (::sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
-    return absl::ErrnoToStatus(errno,
-                               absl::StrCat("runner.", options_.name, ": cannot find out which CPUs may be used"));
-  }
-  if (options_.cpu < -1 || options_.cpu >= CPU_SETSIZE ||
-      (options_.cpu >= 0 && !CPU_ISSET(static_cast<size_t>(options_.cpu), &allowed))) {
-    return absl::InvalidArgumentError(absl::StrCat("runner.", options_.name, ".cpu = ", options_.cpu,
-                                                   ": this process may use the CPUs ", CpuList(allowed),
-                                                   "; choose one of them, or -1 for none"));
+  if (options_.cpu != -1) {
+    Cpus cpus = ReadCpus();
+    if (!options_.affinity.empty()) cpus.affinity = options_.affinity;
+    if (const std::string problem = CpuProblem(cpus, options_.cpu); !problem.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("runner.", options_.name, ".cpu = ", options_.cpu, ": ", problem,
+                                                     "; choose another, or -1 for none"));
+    }
   }
   // Signals are for the main thread: a new thread inherits the mask. Those that a fault of the thread itself raises
   // stay, so that a crash handler sees them, and so does the profiler's.
@@ -60,14 +61,14 @@ absl::Status Runner::Start() {
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF})
     sigdelset(&blocked, signal);
   pthread_sigmask(SIG_SETMASK, &blocked, &before);
-  std::promise<int> prepared;
-  std::future<int> error = prepared.get_future();
+  std::promise<absl::Status> prepared;
+  std::future<absl::Status> outcome = prepared.get_future();
   absl::Status status;
   try {
     thread_ = std::thread([this, &prepared] {
-      const int failure = Prepare();
-      prepared.set_value(failure);  // the caller's frame may be gone from here on
-      if (failure == 0) Loop();
+      const absl::Status ready = Prepare();
+      prepared.set_value(ready);  // the caller's frame may be gone from here on
+      if (ready.ok()) Loop();
     });
   } catch (const std::system_error& failure) {
     status = absl::ResourceExhaustedError(
@@ -75,26 +76,37 @@ absl::Status Runner::Start() {
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (!status.ok()) return status;
-  if (const int failure = error.get(); failure != 0) {
-    thread_.join();
-    return absl::ErrnoToStatus(
-        failure, absl::StrCat("runner.", options_.name, ".cpu = ", options_.cpu, ": cannot be pinned there"));
-  }
-  return absl::OkStatus();
+  status = outcome.get();
+  if (!status.ok()) thread_.join();
+  return status;
 }
 
 void Runner::Join() {
   if (thread_.joinable()) thread_.join();
 }
 
-int Runner::Prepare() noexcept {
+absl::Status Runner::Prepare() const {
   pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
   ::prctl(PR_SET_TIMERSLACK, kTimerSlackNs, 0, 0, 0);
-  if (options_.cpu < 0) return 0;
-  cpu_set_t one;
-  CPU_ZERO(&one);
-  CPU_SET(static_cast<size_t>(options_.cpu), &one);
-  return pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+  if (options_.cpu >= 0) {
+    std::vector<cpu_set_t> one(static_cast<size_t>(options_.cpu) / CPU_SETSIZE + 1);
+    CPU_SET_S(static_cast<size_t>(options_.cpu), one.size() * sizeof(cpu_set_t), one.data());
+    if (const int error = pthread_setaffinity_np(pthread_self(), one.size() * sizeof(cpu_set_t), one.data());
+        error != 0) {
+      return absl::ErrnoToStatus(error, absl::StrCat("runner.", options_.name, ".cpu = ", options_.cpu,
+                                                     ": the kernel refuses it; see the cpuset of this cgroup "
+                                                     "(cpuset.cpus.effective)"));
+    }
+  }
+  if (options_.priority > 0) {
+    sched_param param{};
+    param.sched_priority = options_.priority;
+    // What a thread of ours starts is not to have the priority by accident.
+    if (::sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param) != 0) {
+      return PriorityProblem(errno, options_.name, options_.priority);
+    }
+  }
+  return absl::OkStatus();
 }
 
 void Runner::Loop() noexcept {

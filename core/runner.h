@@ -2,8 +2,9 @@
 // A runner: a thread, pinned or not, that turns a list of agents, with an idle strategy between.
 //
 // The whole of the loop is idle.Idle(sum of DoWork). The thread takes none of the signals meant for the process
-// (SIGINT, SIGTERM, …), is named and pinned before the first OnStart, and sleeps to the microsecond. Threading: Start
-// and Join by the thread that made it, Stop also by others and by signal handlers. The figures may be
+// (SIGINT, SIGTERM, …), is named, pinned and given its priority before the first OnStart, and sleeps to the
+// microsecond. A thread that an agent starts has the runner's CPU, but not its priority.
+// Threading: Start and Join by the thread that made it, Stop also by others and by signal handlers. The figures may be
 //   read by anyone. Agents run on the runner's thread only, from OnStart to OnClose.
 #pragma once
 
@@ -25,6 +26,9 @@ class Runner {
   struct Options {
     std::string name;  // the thread has its first 15 bytes
     int cpu = -1;      // -1: not pinned
+    // The CPUs that the process was given at its start. Empty: those of the thread that calls Start.
+    std::vector<int> affinity = {};
+    int priority = 0;  // 0: shares its CPU with others; 1 to 99: SCHED_FIFO, before all with less
     IdleMode idle = IdleMode::kBackoff;
     int64_t max_park_ns = 50'000;  // of kBackoff
   };
@@ -33,8 +37,8 @@ class Runner {
   Runner(Options options, std::vector<Agent*> agents, const Clock* clock);
   ~Runner();
 
-  // Starts the thread, and returns when it is pinned. An error names the runner, the CPU and those that may be used.
-  // Once.
+  // Starts the thread, and returns when it is pinned and has its priority. An error names the runner, the key, its
+  // value, and what there is instead. Once.
   absl::Status Start();
   // Asks the thread to end after its duty cycle (and a sleep of max_park_ns at most).
   void Stop() noexcept { stopping_.store(true, std::memory_order_release); }  // (1)
@@ -46,7 +50,7 @@ class Runner {
   uint64_t cycles() const noexcept { return cycles_.load(std::memory_order_relaxed); }
 
  private:
-  int Prepare() noexcept;
+  absl::Status Prepare() const;
   void Loop() noexcept;
 
   const Options options_;

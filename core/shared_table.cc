@@ -107,8 +107,7 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
       // Somebody put another file in its place before we had the lock.
       if (!IsStillAt(before.get(), options.path)) continue;
       if (info.st_size == static_cast<off_t>(layout.file_bytes)) {
-        void* const base =
-            ::mmap(nullptr, layout.file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, before.get(), 0);
+        void* const base = MapSharedFile(before.get(), layout.file_bytes);
         if (base == MAP_FAILED) return SystemError("cannot map", options.path);
         const auto& header = *static_cast<SharedTableHeader*>(base);
         if (header.layout == layout &&
@@ -146,8 +145,7 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
       return absl::ErrnoToStatus(error, absl::StrCat("no room for the ", layout.file_bytes, " bytes of ", options.path,
                                                      " (table.max_symbols = ", options.capacity, ")"));
     }
-    void* const base =
-        ::mmap(nullptr, layout.file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd.get(), 0);
+    void* const base = MapSharedFile(fd.get(), layout.file_bytes);
     if (base == MAP_FAILED) {
       absl::Status status = SystemError("cannot map", fresh);
       ::unlink(fresh.c_str());

@@ -101,7 +101,7 @@ Lane::Lane(const Core& core, Options options, std::unique_ptr<Connector> connect
                .max_ahead_ns = options_.max_ahead_ns},
               &counts_),
       documents_(core, options_.index, &server_clock_, &counts_),
-      pacer_(options_.share, options_.max_in_flight),
+      pacer_(options_.share, options_.max_in_flight, options_.fixed_window),
       beacon_sent_(options_.beacons.size()),
       retry_ns_(options_.retry_min_ns),
       random_(static_cast<std::minstd_rand::result_type>(options_.seed + options_.index)) {
@@ -110,6 +110,7 @@ Lane::Lane(const Core& core, Options options, std::unique_ptr<Connector> connect
   state_since_ns_ = counters->AddGauge(prefix + "state_since_unix_ns");
   in_flight_ = counters->AddGauge(prefix + "in_flight");
   cost_ns_ = counters->AddGauge(prefix + "command_cost_ns");
+  window_ = counters->AddGauge(prefix + "window");
   state_text_ = counters->AddText(prefix + "state");
   last_error_ = counters->AddText(prefix + "last_error");
   server_ = counters->AddText(prefix + "server");
@@ -263,6 +264,7 @@ void Lane::Disconnect(std::string_view why, MonoNs now) {
 int Lane::ReadReplies(MonoNs now) {
   if (outbox_.commands() == 0 && now - polled_at_ < kIdlePollNs) return 0;
   polled_at_ = now;
+  const uint32_t before = outbox_.commands();
   int answered = 0;
   for (int reads = 0; reads < kReadsPerCycle; ++reads) {
     const std::span<char> space = replies_.WritableSpace();
@@ -294,6 +296,8 @@ int Lane::ReadReplies(MonoNs now) {
   if (answered != 0) {
     answered_at_ = now;
     stalled_ = false;
+    pacer_.OnReplies(before - outbox_.commands(), now);
+    window_->Set(pacer_.window());
     if (attempt_ != Attempt::kNone) {
       // It answers after all, before the other one did.
       connector_->Abandon();
@@ -456,6 +460,7 @@ int Lane::FillWindow(MonoNs now) {
     work += documents ? documents_.Fill(&outbox_, std::min(left, kDocumentsPerCycle), now)
                       : prices_.Fill(&outbox_, std::min(left, kPricesPerCycle), now);
   }
+  if (static_cast<uint32_t>(work) < std::min(allowance, kPricesPerCycle) && outbox_.HasRoom()) pacer_.OnFeedLimited();
   work += prices_.Refresh(&outbox_, now);
   SettleUnsent(now);
   if (outbox_.commands() == 0 && now - pinged_at_ > kIdlePingNs) SendBare(InFlight::Kind::kPing, kPing, now);

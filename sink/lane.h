@@ -54,6 +54,7 @@ class Lane final : public Agent {
     uint32_t max_in_flight = limits::kInFlightDefault;
     size_t max_in_flight_bytes = limits::kInFlightBytesDefault;
     double share = 0.5;                   // of the server's time, 0 < share ≤ 1; 1: as fast as it goes
+    bool fixed_window = false;            // max_in_flight, also where fewer would keep the server busy
     int64_t ack_timeout_ns = kNsPerSec;   // unanswered for longer: `stalled`, and another connection is tried
     int64_t retry_min_ns = 5 * kNsPerMs;  // between attempts to connect, doubling, with jitter
     int64_t retry_max_ns = kNsPerSec;
@@ -153,6 +154,7 @@ class Lane final : public Agent {
   Gauge* state_since_ns_;
   Gauge* in_flight_;
   Gauge* cost_ns_;
+  Gauge* window_;
   TextCell* state_text_;
   TextCell* last_error_;
   TextCell* server_;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The share: how much of the server's time the bridge may take once it could take all.
 //
-// With share = 1 the window is kept full. Below that, a lane sends in turns: a batch, its answers, and a pause as long
-// as the share asks for. Readers get their GET in between. A batch of one costs the server about a microsecond and is
-// followed by next to no pause, so a lone tick is never held back.
+// With share = 1 the window is kept full, and finds its own size (sink/window.h). Below that, a lane sends in turns: a
+// batch, its answers, and a pause as long as the share asks for. Readers get their GET in between. A batch of one costs
+// the server about a microsecond and is followed by next to no pause, so a lone tick is never held back.
 //
 // What a command costs the server is measured: (time of a whole batch − time of a lone command's round trip) ÷
 // commands. The least of the last batches counts: whatever else the server, or this machine, did meanwhile only adds to
@@ -16,12 +16,15 @@
 #include <cstdint>
 
 #include "core/types.h"
+#include "sink/window.h"
 
 namespace tickbridge {
 
 class Pacer {
  public:
-  Pacer(double share, uint32_t window) : share_(share), window_(window) {}
+  // `window`: commands in flight at most. `fixed`: that many, where the share is 1, and not what the server needs.
+  Pacer(double share, uint32_t window, bool fixed = false)
+      : share_(share), window_max_(window), window_(window, fixed) {}
 
   bool saturates() const { return share_ >= 1.0; }
 
@@ -30,15 +33,17 @@ class Pacer {
     if (saturates()) {
       // A full window is refilled a part at a time: many small writes cost the server more calls than a few larger
       // ones, and what waits conflates for free.
-      const uint32_t room = window_ - std::min(in_flight, window_);
-      return room >= window_ / kRefillPart ? room : 0;
+      const uint32_t window = window_.size();
+      const uint32_t room = window - std::min(in_flight, window);
+      return room >= window / kRefillPart ? room : 0;
     }
     if (in_flight != 0 || now < next_turn_) return 0;
     // As much as keeps the server busy for kTurnNs, and on a long line, where the round trip itself is a pause, for the
     // share of that.
     const double busy_ns = kTurnNs + share_ * round_trip_ns_;
-    return static_cast<uint32_t>(std::clamp(
-        busy_ns / cost_ns_, static_cast<double>(std::min(kTurnCommandsMin, window_)), static_cast<double>(window_)));
+    return static_cast<uint32_t>(std::clamp(busy_ns / cost_ns_,
+                                            static_cast<double>(std::min(kTurnCommandsMin, window_max_)),
+                                            static_cast<double>(window_max_)));
   }
 
   void OnSent(uint32_t commands, MonoNs now) {
@@ -46,6 +51,11 @@ class Pacer {
     batch_ += commands;
   }
 
+  // There was room for more than there was to send.
+  void OnFeedLimited() { window_.OnFeedLimited(); }
+  void OnReplies(uint32_t commands, MonoNs now) {
+    if (saturates()) window_.OnAnswered(commands, now);
+  }
   // All that was sent is answered.
   void OnAnswered(MonoNs now) {
     if (batch_ == 0) return;
@@ -62,13 +72,17 @@ class Pacer {
     batch_ = 0;
   }
 
-  void OnDisconnected() { batch_ = 0; }
+  void OnDisconnected() {
+    batch_ = 0;
+    window_.OnDisconnected();
+  }
 
   // True when a lone round trip should be measured again: call, and send a PING on its own.
   bool WantsProbe(MonoNs now) const { return !saturates() && batch_ == 0 && now - probed_ > kProbeIntervalNs; }
   void OnProbe(MonoNs now) { probed_ = now; }
 
   double cost_ns() const { return cost_ns_; }
+  uint32_t window() const { return saturates() ? window_.settled() : window_max_; }
 
  private:
   void Measure(double cost_ns) {
@@ -92,7 +106,8 @@ class Pacer {
   static constexpr int64_t kProbeIntervalNs = 200 * kNsPerMs;
 
   const double share_;
-  const uint32_t window_;
+  const uint32_t window_max_;
+  Window window_;
   double round_trip_ns_ = 0;
   double cost_ns_ = 1'000;         // until there is a measurement
   double least_ns_ = kCostNsMax;   // of the batches since the last turn of kMeasuredBatches

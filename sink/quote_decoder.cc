@@ -34,6 +34,8 @@ void Take(QuoteMember member, std::string_view token, Quote* quote) {
   } else if (member == QuoteMember::kTimestamp && value.exponent == 0 && value.mantissa > 0 &&
              value.mantissa <= limits::kUnixMsMax) {
     quote->timestamp = UnixMs{value.mantissa};
+  } else if (member == QuoteMember::kSequence && value.exponent == 0 && value.mantissa > 0) {
+    quote->sequence = static_cast<uint64_t>(value.mantissa);
   }
 }
 

@@ -89,6 +89,7 @@ Session RedisConnector::Take() {
   session.server = attempt_->handshake->server();
   attempt_->handshake.reset();
   session.transport = std::move(attempt_->line.transport);
+  session.fd = attempt_->line.fd;
   attempt_.reset();
   return session;
 }

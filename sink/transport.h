@@ -44,6 +44,7 @@ struct ServerInfo {
 struct Session {
   std::unique_ptr<Transport> transport;
   ServerInfo server;
+  int fd = -1;  // of the transport, to wait for; -1: there is nothing to wait for
 };
 
 // Makes sessions in two steps, off the lane's thread, so that a lane whose server does not answer can wait to see
@@ -63,7 +64,7 @@ class Connector {
   virtual void Abandon() = 0;
   // The outcome of the last Connect or Fence, once.
   virtual std::optional<absl::Status> Poll() = 0;
-  // The session, once, after Fence came to OK.
+  // The session, once, after Fence came to OK. Who writes nothing needs no fence, and takes it after Connect.
   virtual Session Take() = 0;
 };
 

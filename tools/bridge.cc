@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "core/futex.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "feed/datagram_feed.h"
 #include "feed/file_feed.h"
 #include "feed/stream_feed.h"
@@ -187,6 +188,8 @@ Bridge::Bridge(Options options, std::unique_ptr<Clock> clock, std::unique_ptr<Co
 Bridge::~Bridge() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<Bridge>> Bridge::Create(Options options) {
+  SetHugePages(options.config.memory.huge_pages == "try" ? HugePages::kTry : HugePages::kOff);
+  const PreferNode near_its_runner(options.placement.node);
   auto counters = CountersFile::Create(options.counters_path);
   if (!counters.ok()) return counters.status();
   std::unique_ptr<Clock> clock = MakeClock();
@@ -231,6 +234,8 @@ absl::Status Bridge::Wire() {
     Runner::Options options;
     options.name = runner.name;
     options.cpu = runner.cpu;
+    options.affinity = options_.placement.affinity;
+    options.priority = runner.priority;
     options.idle = ParseIdle(runner.idle);
     options.max_park_ns = runner.max_park_ns;
     runners_.push_back(std::make_unique<Runner>(std::move(options), agents_[i], clock_.get()));
@@ -245,6 +250,9 @@ absl::Status Bridge::Wire() {
     runners_.push_back(std::make_unique<Runner>(std::move(options), std::vector<Agent*>{waker_.get()}, clock_.get()));
     cycle_max_.push_back(counters_->AddGauge("runner.waker.duty_cycle_ns_max"));
   }
+  memory_resident_ = counters_->AddGauge("memory.resident_bytes");
+  memory_huge_ = counters_->AddGauge("memory.huge_page_bytes");
+  memory_locked_ = counters_->AddGauge("memory.locked_bytes");
   return absl::OkStatus();
 }
 
@@ -360,13 +368,35 @@ absl::Status Bridge::AddLane(uint32_t index, uint32_t runner) {
   return absl::OkStatus();
 }
 
+// Once: the kernel walks all pages for it.
+void Bridge::TellMemory() {
+  constexpr uint64_t kMiB = uint64_t{1} << 20;
+  const MemoryUse use = ReadMemoryUse();
+  memory_resident_->Set(static_cast<int64_t>(use.resident_bytes));
+  memory_huge_->Set(static_cast<int64_t>(use.huge_bytes));
+  memory_locked_->Set(static_cast<int64_t>(use.locked_bytes));
+  const MemoryConfig& memory = options_.config.memory;
+  const int node = options_.placement.node;
+  const bool wished = memory.huge_pages == "try";
+  if (!wished && !memory.lock && node < 0) return;  // nothing was asked for
+  Log(wished && use.huge_bytes == 0 ? LogLevel::kWarn : LogLevel::kInfo,
+      absl::StrCat("memory: ", use.resident_bytes / kMiB, " MiB resident, ", use.huge_bytes / kMiB,
+                   " MiB of it in huge pages (memory.huge_pages = \"", memory.huge_pages, "\"), ",
+                   use.locked_bytes == 0 ? "not locked" : "locked",
+                   node < 0 ? "" : absl::StrCat(", tables on node ", node)));
+}
+
 absl::Status Bridge::Start() {
+  if (options_.config.memory.lock) {
+    if (absl::Status status = LockMemory(); !status.ok()) return status;
+  }
   started_ = clock_->Now();
   Maintain();
   if (shared_ != nullptr) shared_->GoLive(started_);
   for (const std::unique_ptr<Runner>& runner : runners_) {
     if (absl::Status status = runner->Start(); !status.ok()) return status;
   }
+  TellMemory();  // with the stacks of the runners, which a lock makes resident
   return absl::OkStatus();
 }
 

@@ -25,6 +25,7 @@
 #include "sink/own_connections.h"
 #include "sink/redis_target.h"
 #include "tools/config.h"
+#include "tools/placement.h"
 
 namespace tickbridge {
 
@@ -64,6 +65,7 @@ class Bridge {
     bool replay = false;        // the feeds are recordings: their times are the clock
     std::string counters_path;  // empty: private memory, nobody else can look
     std::string table_path;     // of the shared table; the same
+    Placement placement;        // of threads and memory: TakePlaces (tools/placement.h)
   };
 
   static absl::StatusOr<std::unique_ptr<Bridge>> Create(Options options);
@@ -103,6 +105,8 @@ class Bridge {
   absl::Status AddFeed(const FeedConfig& feed, uint32_t runner);
   absl::Status AddLane(uint32_t index, uint32_t runner);
   absl::Status Wire();
+  // What the process has at its start, for the log and the counters.
+  void TellMemory();
   // The number of the runner that turns an agent.
   uint32_t RunnerOf(const std::string& agent) const;
 
@@ -126,7 +130,10 @@ class Bridge {
   std::vector<std::vector<Agent*>> agents_;  // by runner
   std::unique_ptr<Waker> waker_;
   std::vector<std::unique_ptr<Runner>> runners_;
-  std::vector<Gauge*> cycle_max_;    // by runner
+  std::vector<Gauge*> cycle_max_;  // by runner
+  Gauge* memory_resident_ = nullptr;
+  Gauge* memory_huge_ = nullptr;
+  Gauge* memory_locked_ = nullptr;
   std::vector<uint64_t> looked_at_;  // by lane: its cycles when Delivered found it busy
   MonoNs started_;
   MonoNs maintained_;

@@ -56,11 +56,17 @@ struct SynthOptions {
   std::string out = "-";                 // "-": stdout
 };
 
+struct DoctorOptions {
+  bool apply = false;
+  bool yes = false;  // do not ask
+};
+
 int CommandRun(const GlobalOptions& global, const RunOptions& options);
 int CommandReplay(const GlobalOptions& global, const ReplayOptions& options);
 int CommandGet(const GlobalOptions& global, const GetOptions& options);
 int CommandWatch(const GlobalOptions& global, const WatchOptions& options);
 int CommandStats(const GlobalOptions& global);
+int CommandDoctor(const GlobalOptions& global, const DoctorOptions& options);
 int CommandSynth(const GlobalOptions& global, const SynthOptions& options);
 
 }  // namespace tickbridge

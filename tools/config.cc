@@ -394,6 +394,14 @@ const Keys<TableConfig>& TableKeys() {
   return keys;
 }
 
+const Keys<MemoryConfig>& MemoryKeys() {
+  static const Keys<MemoryConfig> keys = {
+      {"lock", Flag(&MemoryConfig::lock)},
+      {"huge_pages", OneOf(&MemoryConfig::huge_pages, {"off", "try"})},
+  };
+  return keys;
+}
+
 const Keys<KeyClass>& ClassKeys() {
   static const Keys<KeyClass> keys = {
       {"key", KeyPatternOf(&KeyClass::key)},
@@ -437,6 +445,7 @@ const Keys<RunnerConfig>& RunnerKeys() {
   static const Keys<RunnerConfig> keys = {
       {"name", SetRunnerName},
       {"cpu", Integer(&RunnerConfig::cpu, -1, std::numeric_limits<int>::max())},
+      {"priority", Integer(&RunnerConfig::priority, 0, 99)},
       {"idle", OneOf(&RunnerConfig::idle, {"spin", "yield", "backoff"})},
       {"max_park", Duration(&RunnerConfig::max_park_ns, kNsPerUs, kNsPerSec)},
       {"agents", Texts(&RunnerConfig::agents)},
@@ -445,7 +454,8 @@ const Keys<RunnerConfig>& RunnerKeys() {
 }
 
 const std::vector<std::string>& Sections() {
-  static const std::vector<std::string> sections = {"bridge", "redis", "class", "table", "feed", "runner", "log"};
+  static const std::vector<std::string> sections = {"bridge", "redis", "class",  "table",
+                                                    "memory", "feed",  "runner", "log"};
   return sections;
 }
 
@@ -610,6 +620,7 @@ void Loader::Set(const std::string& section, const std::string& name, const std:
   if (section == "log") return SetIn(LogKeys(), section, key, value, at, &config_);
   if (section == "redis") return SetIn(RedisKeys(), section, key, value, at, &config_.redis);
   if (section == "table") return SetIn(TableKeys(), section, key, value, at, &config_.table);
+  if (section == "memory") return SetIn(MemoryKeys(), section, key, value, at, &config_.memory);
   if (section == "runner") return SetRunner(name, key, value, at);
   const std::string prefix = absl::StrCat(section, ".", name);
   if (section == "feed") {
@@ -785,6 +796,7 @@ std::vector<std::string> ConfigKeys() {
   add("redis.", RedisKeys());
   add("class.*.", ClassKeys());
   add("table.", TableKeys());
+  add("memory.", MemoryKeys());
   add("feed.*.", FeedKeys());
   add("runner.*.", RunnerKeys());
   add("log.", LogKeys());

@@ -71,10 +71,17 @@ struct FeedConfig {
   size_t receive_buffer = 0;    // sockets: bytes asked of the system; 0: its own default
 };
 
+// [memory]
+struct MemoryConfig {
+  bool lock = false;
+  std::string huge_pages = "off";  // or try, see core/memory.h
+};
+
 // [[runner]]
 struct RunnerConfig {
   std::string name;
   int cpu = -1;                  // -1: not pinned
+  int priority = 0;              // 1 to 99: SCHED_FIFO
   std::string idle = "backoff";  // spin, yield, backoff
   int64_t max_park_ns = 50 * kNsPerUs;
   std::vector<std::string> agents;  // "feed.NAME", "sink" (all lanes) or "sink.N"
@@ -86,6 +93,7 @@ struct Config {
   RedisConfig redis;
   std::vector<KeyClass> classes = DefaultKeyClasses();  // index 0: price; those of [class.NAME] added behind
   TableConfig table;
+  MemoryConfig memory;
   std::vector<FeedConfig> feeds;      // in the order of the file
   std::vector<RunnerConfig> runners;  // never empty after LoadConfig: without [[runner]], "main" has all agents
   std::string log_level = "info";     // debug, info, warn, error

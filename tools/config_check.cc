@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/config_check.h"
 
-#include <sched.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/file.h"
+#include "core/machine.h"
 #include "tools/units.h"
 
 namespace tickbridge {
@@ -53,6 +53,7 @@ class Checker {
   const Config& config_;
   const ConfigReporter& report_;
   const std::vector<KeyClass> defaults_ = DefaultKeyClasses();
+  const Cpus cpus_ = ReadCpus();
 };
 
 void Checker::CheckCounts() {
@@ -194,28 +195,11 @@ void Checker::CheckFeed(size_t index) {
   }
 }
 
-// "0-3,6"
-std::string Ranges(const cpu_set_t& set) {
-  std::vector<std::string> ranges;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &set)) continue;
-    int last = cpu;
-    while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &set)) ++last;
-    ranges.push_back(last == cpu ? absl::StrCat(cpu) : absl::StrCat(cpu, "-", last));
-    cpu = last;
-  }
-  return absl::StrJoin(ranges, ",");
-}
-
 void Checker::CheckCpu(const RunnerConfig& runner) {
   if (runner.cpu < 0) return;
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (::sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
-    return;  // more CPUs than the set holds; found out at start
-  if (runner.cpu >= CPU_SETSIZE || !CPU_ISSET(runner.cpu, &allowed)) {
+  if (const std::string problem = CpuProblem(cpus_, runner.cpu); !problem.empty()) {
     const std::string key = absl::StrCat("runner.", runner.name, ".cpu");
-    report_(key, absl::StrCat(key, ": CPU ", runner.cpu, " is not one this process may use (", Ranges(allowed), ")"));
+    report_(key, absl::StrCat(key, " = ", runner.cpu, ": ", problem));
   }
 }
 

@@ -73,6 +73,7 @@ class CommandLine {
     AddGet();
     AddWatch();
     AddStats();
+    AddDoctor();
     AddSynth();
   }
 
@@ -148,6 +149,15 @@ class CommandLine {
         [this] { return CommandStats(global_); });
   }
 
+  void AddDoctor() {
+    CLI::App* const sub = Add("doctor", "What of this machine and of Redis costs latency, and how to change it",
+                              "doctor --config config/tickbridge.toml --redis unix:///run/redis/redis.sock",
+                              [this] { return CommandDoctor(global_, doctor_); });
+    CLI::Option* const apply = sub->add_flag("--apply", doctor_.apply,
+                                             "Set what CONFIG SET can, after it has asked; until the server restarts");
+    sub->add_flag("--yes", doctor_.yes, "Do not ask")->needs(apply);
+  }
+
   void AddSynth() {
     CLI::App* const sub = Add("synth", "A seeded synthetic market as NDJSON: the same options give the same bytes",
                               "synth --symbols 1000 --rate 10000 --seconds 10 --out ticks.ndjson",
@@ -211,6 +221,7 @@ class CommandLine {
   ReplayOptions replay_;
   GetOptions get_;
   WatchOptions watch_;
+  DoctorOptions doctor_;
   SynthOptions synth_;
   std::function<int()> command_;
 };

@@ -32,12 +32,15 @@ int CommandReplay(const GlobalOptions& global, const ReplayOptions& options) {
   }
   config->runners[0].agents.insert(config->runners[0].agents.begin(), "feed.replay");
 
+  Placement placement = TakePlaces(*config);  // before anything else has a thread
   StopSignals signals;
   std::optional<RedisPlace> redis = ResolveRedisOrExplain(*config);
   if (!redis) return kExitUsage;
   const Logging logging(config->log_level);
   WarnOfTarget(redis->target);
+  WarnOfPlacement(placement);
   Bridge::Options setup;
+  setup.placement = std::move(placement);
   setup.config = *std::move(config);
   setup.target = redis->target;
   setup.replay = true;

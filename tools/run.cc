@@ -77,7 +77,8 @@ void LogStart(const Config& config, const RedisTarget& target) {
   for (const RunnerConfig& runner : config.runners) {
     Log(LogLevel::kInfo,
         absl::StrCat("runner.", runner.name, ": ", runner.cpu < 0 ? "not pinned" : absl::StrCat("CPU ", runner.cpu),
-                     ", idle ", runner.idle, ": ", absl::StrJoin(runner.agents, ", ")));
+                     runner.priority > 0 ? absl::StrCat(", priority ", runner.priority) : "", ", idle ", runner.idle,
+                     ": ", absl::StrJoin(runner.agents, ", ")));
   }
 }
 
@@ -91,6 +92,7 @@ int CommandRun(const GlobalOptions& global, const RunOptions& options) {
     return ExplainStart(
         absl::InvalidArgumentError("no feed is configured; add a [feed.NAME] table to the configuration"));
   }
+  Placement placement = TakePlaces(*config);  // before anything else has a thread
   StopSignals signals;
   std::optional<RedisPlace> redis = ResolveRedisOrExplain(*config);
   if (!redis) return kExitUsage;
@@ -101,6 +103,8 @@ int CommandRun(const GlobalOptions& global, const RunOptions& options) {
 
   Bridge::Options setup;
   LogStart(*config, redis->target);
+  WarnOfPlacement(placement);
+  setup.placement = std::move(placement);
   setup.counters_path = CountersPath(config->instance);
   if (const std::string table = SharedTableName(*config); !table.empty()) setup.table_path = TablePath(table);
   setup.config = *std::move(config);

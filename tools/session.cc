@@ -93,6 +93,10 @@ void WarnOfTarget(const RedisTarget& target) {
   }
 }
 
+void WarnOfPlacement(const Placement& placement) {
+  for (const std::string& warning : placement.warnings) Log(LogLevel::kWarn, warning);
+}
+
 bool TurnUntil(Bridge* bridge, StopSignals* signals, const std::function<bool()>& until) {
   Progress progress(bridge);
   while (!until()) {

@@ -38,6 +38,7 @@ int ExplainStart(const absl::Status& status);
 
 // What an operator should know before the first value is sent, in the log.
 void WarnOfTarget(const RedisTarget& target);
+void WarnOfPlacement(const Placement& placement);
 
 // Keeps the bridge going until `until` says so or a signal comes. True if a signal came.
 bool TurnUntil(Bridge* bridge, StopSignals* signals, const std::function<bool()>& until);

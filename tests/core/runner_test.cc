@@ -20,6 +20,7 @@
 #include "core/agent.h"
 #include "core/clock.h"
 #include "core/idle_strategy.h"
+#include "core/machine.h"
 
 namespace tickbridge {
 namespace {
@@ -121,18 +122,62 @@ TEST(Runner, RefusesACpuThatItMayNotUse) {
   CPU_ZERO(&one);
   CPU_SET(static_cast<size_t>(cpu), &one);
   ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
-  for (const int wrong : {cpu + 1, -2, 1023, 1024, 1'000'000}) {
+  std::vector<int> wrongs = {-2, 40'000, 1'000'000};
+  if (CPU_COUNT(&before) > 1) wrongs.push_back(cpu + 1);
+  for (const int wrong : wrongs) {
     Recorder agent;
     Runner runner({.name = "main", .cpu = wrong}, {&agent}, &clock);
     const absl::Status status = runner.Start();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     for (const std::string& part :
-         {std::string("runner.main.cpu = ") + std::to_string(wrong), "the CPUs " + std::to_string(cpu) + ";"}) {
+         {std::string("runner.main.cpu = ") + std::to_string(wrong),
+          wrong == cpu + 1 ? "the CPUs " + std::to_string(cpu) + " (" : std::string("no such CPU")}) {
       EXPECT_NE(std::string(status.message()).find(part), std::string::npos) << status.message();
     }
     EXPECT_FALSE(agent.started);
   }
+  if (CPU_COUNT(&before) > 1) {
+    // The starting thread keeps off it; the process was given it all the same.
+    Recorder agent;
+    Runner runner({.name = "main", .cpu = cpu + 1, .affinity = {cpu, cpu + 1}}, {&agent}, &clock);
+    EXPECT_TRUE(runner.Start().ok());
+  }
   ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
+}
+
+TEST(Runner, HasItsPriorityAndItsChildrenDoNot) {
+  struct Parent final : Recorder {
+    void OnStart() noexcept override {
+      Recorder::OnStart();
+      policy = sched_getscheduler(0);
+      std::thread([this] { child_policy = sched_getscheduler(0); }).join();
+    }
+    int policy = -1;
+    int child_policy = -1;
+  };
+  int permitted = -1;
+  std::thread([&] {
+    const sched_param param{.sched_priority = 7};
+    permitted = sched_setscheduler(0, SCHED_FIFO, &param);
+  }).join();
+  SystemClock clock;
+  Parent agent;
+  Runner runner({.name = "main", .priority = 7}, {&agent}, &clock);
+  const absl::Status status = runner.Start();
+  if (permitted != 0) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+    for (const char* part : {"runner.main.priority = 7", "RLIMIT_RTPRIO", "CAP_SYS_NICE"}) {
+      EXPECT_NE(std::string(status.message()).find(part), std::string::npos) << status.message();
+    }
+    EXPECT_FALSE(agent.started);
+    return;
+  }
+  ASSERT_TRUE(status.ok()) << status;
+  agent.AwaitCycles(1);
+  runner.Stop();
+  runner.Join();
+  EXPECT_EQ(agent.policy, SCHED_FIFO | SCHED_RESET_ON_FORK);
+  EXPECT_EQ(agent.child_policy, SCHED_OTHER);
 }
 
 TEST(Runner, LeavesSignalsToTheMainThread) {

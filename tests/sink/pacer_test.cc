@@ -70,7 +70,7 @@ TEST(Pacer, NeverHoldsALoneCommandBack) {
 }
 
 TEST(Pacer, RefillsAFullWindowAPartAtATimeWhereItSaturates) {
-  const Pacer pacer(1.0, 100);
+  const Pacer pacer(1.0, 100, /*fixed=*/true);
   EXPECT_EQ(pacer.Allowance(0, MonoNs{1}), 100u);
   EXPECT_EQ(pacer.Allowance(75, MonoNs{1}), 25u);
   EXPECT_EQ(pacer.Allowance(76, MonoNs{1}), 0u);

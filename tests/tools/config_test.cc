@@ -136,7 +136,10 @@ TEST_F(ConfigTest, TheShippedFileIsTheDefaultsWithOneFeed) {
   ExpectSameFeed(shipped.config.feeds[0], FeedConfig());
   ASSERT_EQ(shipped.config.runners.size(), 1U);
   EXPECT_EQ(shipped.config.runners[0].cpu, RunnerConfig().cpu);
+  EXPECT_EQ(shipped.config.runners[0].priority, RunnerConfig().priority);
   EXPECT_EQ(shipped.config.runners[0].idle, RunnerConfig().idle);
+  EXPECT_EQ(shipped.config.memory.lock, defaults.memory.lock);
+  EXPECT_EQ(shipped.config.memory.huge_pages, defaults.memory.huge_pages);
   EXPECT_EQ(shipped.config.runners[0].max_park_ns, RunnerConfig().max_park_ns);
 }
 
@@ -418,6 +421,8 @@ TEST_F(ConfigTest, ChecksRunners) {
   ExpectError(feed + runner + "idle = \"sleep\" # HERE\nagents = [\"feed.x\", \"sink\"]\n",
               {"runner.m.idle", "backoff"});
   ExpectError(runner + "cpu = -2 # HERE\nagents = [\"sink\"]\n", {"runner.m.cpu", "-1"});
+  ExpectError(runner + "priority = 100 # HERE\nagents = [\"sink\"]\n", {"runner.m.priority", "99"});
+  EXPECT_EQ(Load(runner + "priority = 99\nagents = [\"sink\"]\n").config.runners[0].priority, 99);
 }
 
 TEST_F(ConfigTest, KnowsTheCpusOfTheProcess) {
@@ -429,7 +434,7 @@ TEST_F(ConfigTest, KnowsTheCpusOfTheProcess) {
   int outside = 0;
   while (outside < CPU_SETSIZE && CPU_ISSET(outside, &allowed)) ++outside;
   ExpectError("[[runner]]\nname = \"m\"\nagents = [\"sink\"]\ncpu = " + std::to_string(outside) + " # HERE\n",
-              {"CPU " + std::to_string(outside)});
+              {"runner.m.cpu = " + std::to_string(outside)});
 }
 
 TEST_F(ConfigTest, SaysAllErrorsAtOnceInTheOrderOfTheFile) {

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// The window before servers that are only arithmetic: they answer so many commands a second, better in bulk, at the end
+// of a line of some length.
+#include "sink/window.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+namespace tickbridge {
+namespace {
+
+struct Server {
+  double commands_per_s;
+  int64_t line_ns;      // there and back
+  double bulk = 0;      // of a window of so many, half of the server's time is lost
+  double noise = 0.05;  // of the rate, either way
+
+  // With `window` in flight all the time.
+  double Rate(uint32_t window) const {
+    const double at_best = commands_per_s * window / (window + bulk);
+    return std::min(at_best, window * 1e9 / (static_cast<double>(line_ns) + window * 1e9 / at_best / 2));
+  }
+};
+
+class WindowTest : public ::testing::Test {
+ protected:
+  void Run(Window* window, const Server& server, int64_t for_ns) {
+    const MonoNs end = now_ + for_ns;
+    std::normal_distribution<double> noise(1, server.noise);
+    while (now_ < end) {
+      const uint32_t answered = std::max(window->size() / 4, 1U);
+      const double rate = server.Rate(window->size()) * std::max(noise(random_), 0.1);
+      now_ = now_ + static_cast<int64_t>(answered * 1e9 / rate);
+      window->OnAnswered(answered, now_);
+    }
+  }
+  // Of what the server can do, with this window.
+  static double Share(const Server& server, const Window& window) {
+    return server.Rate(window.settled()) / server.Rate(1 << 20);
+  }
+
+  MonoNs now_{kNsPerSec};
+  std::mt19937_64 random_{7};
+};
+
+constexpr Server kNear{1'800'000, 15'000, 20};
+constexpr Server kSlow{10'000, 15'000};
+constexpr Server kFar{1'800'000, 1'000'000, 20};
+
+TEST_F(WindowTest, IsAsLargeAsAServerNeeds) {
+  for (const Server& server : {kNear, kSlow, kFar}) {
+    Window window(65'536);
+    Run(&window, server, 20 * kNsPerSec);
+    EXPECT_GE(Share(server, window), 0.94) << server.commands_per_s << " " << server.line_ns;
+  }
+}
+
+TEST_F(WindowTest, IsNotMuchLarger) {
+  Window slow(4096);
+  Run(&slow, kSlow, 20 * kNsPerSec);
+  EXPECT_LE(slow.settled(), 64u);
+  Window near(65'536);
+  Run(&near, kNear, 20 * kNsPerSec);
+  EXPECT_LE(near.settled(), 4096u);
+}
+
+TEST_F(WindowTest, FollowsAServerThatChanges) {
+  Window window(65'536);
+  Run(&window, kSlow, 20 * kNsPerSec);
+  Run(&window, kFar, 10 * kNsPerSec);
+  EXPECT_GE(Share(kFar, window), 0.9);
+  Run(&window, kSlow, 20 * kNsPerSec);
+  EXPECT_LE(window.settled(), 64u);
+}
+
+TEST_F(WindowTest, StaysWithinItsBounds) {
+  Window window(100);
+  Run(&window, kFar, kNsPerSec);
+  EXPECT_EQ(window.settled(), 100u);
+  Window tiny(4);
+  Run(&tiny, kSlow, kNsPerSec);
+  EXPECT_EQ(tiny.settled(), 4u);
+  Window fixed(1000, /*fixed=*/true);
+  Run(&fixed, kSlow, kNsPerSec);
+  EXPECT_EQ(fixed.size(), 1000u);
+}
+
+TEST_F(WindowTest, LearnsNothingWhileTheFeedIsTheLimit) {
+  Window window(4096);
+  for (int i = 0; i < 100'000; ++i) {
+    now_ = now_ + 100'000;
+    window.OnFeedLimited();
+    window.OnAnswered(1, now_);
+  }
+  EXPECT_EQ(window.settled(), Window::kStart);
+}
+
+}  // namespace
+}  // namespace tickbridge
