@@ -302,10 +302,6 @@ bool LatestTable::Claim(SymbolId id, OwnerId owner) noexcept {
   return cell.compare_exchange_strong(current, static_cast<uint32_t>(owner), std::memory_order_acquire);  // (5)
 }
 
-OwnerId LatestTable::Owner(SymbolId id) const noexcept {
-  return OwnerId{slots_[Index(id)].owner.load(std::memory_order_relaxed)};  // a hint for a log line
-}
-
 void LatestTable::Release(SymbolId id) noexcept {
   slots_[Index(id)].owner.store(0, std::memory_order_release);  // (6)
 }

@@ -84,7 +84,9 @@ class LatestTable {
 
   // Makes `owner` the writer of the slot if nobody is. True if `owner` is the writer now.
   bool Claim(SymbolId id, OwnerId owner) noexcept;
-  OwnerId Owner(SymbolId id) const noexcept;
+  OwnerId Owner(SymbolId id) const noexcept {
+    return OwnerId{slots_[Index(id)].owner.load(std::memory_order_relaxed)};  // only the owner's own answer is for sure
+  }
   // Gives the slot up. Only its owner may call this.
   void Release(SymbolId id) noexcept;
 
@@ -115,6 +117,12 @@ class LatestTable {
   // A consistent copy of the slot, or of its snapshot, that was the newest at some moment of the call. False only where
   // the writer was in the middle of one write all the time: it was put aside by the scheduler, or died.
   bool Load(SymbolId id, Quote* out) const noexcept;
+
+  // Brings a slot into the cache, for a writer that is about to come to it. Any thread.
+  void Prefetch(SymbolId id) const noexcept {
+    const char* const slot = reinterpret_cast<const char*>(&slots_[Index(id)]);
+    for (size_t line = 0; line < sizeof(Slot); line += 64) __builtin_prefetch(slot + line, 1);
+  }
 
   // The newest Sequence. Any thread; may be newer or older than a TryLoad beside it.
   uint64_t Sequence(SymbolId id) const noexcept;

@@ -15,6 +15,7 @@
 #include "core/memory.h"
 #include "feed/datagram_feed.h"
 #include "feed/file_feed.h"
+#include "feed/ring_feed.h"
 #include "feed/stream_feed.h"
 #include "feed/synth.h"
 #include "sink/redis_connector.h"
@@ -295,6 +296,13 @@ absl::Status Bridge::AddFeed(const FeedConfig& feed, uint32_t runner) {
     options.socket.unix_mode = feed.socket_mode;
     if (feed.receive_buffer != 0) options.socket.receive_buffer_bytes = static_cast<int>(feed.receive_buffer);
     made = DatagramFeed::Open(std::move(options), ingest, counters_.get());
+  } else if (feed.type == "shm") {
+    RingFeed::Options options;
+    options.name = feed.name;
+    options.path = feed.path;
+    options.folder = feed.folder;
+    options.liveness_timeout_ns = feed.liveness_timeout_ns;
+    made = RingFeed::Open(std::move(options), ingest, counters_.get());
   } else {
     SynthFeed::Options options;
     options.name = feed.name;

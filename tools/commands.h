@@ -54,6 +54,7 @@ struct SynthOptions {
   uint64_t seed = 1;
   int64_t start_ms = 1'700'000'000'000;  // Unix time of the first tick: fixed, so that a seed gives the same bytes
   std::string out = "-";                 // "-": stdout
+  std::string shm;                       // a ring to publish into instead, at the market's pace
 };
 
 struct DoctorOptions {
@@ -68,5 +69,7 @@ int CommandWatch(const GlobalOptions& global, const WatchOptions& options);
 int CommandStats(const GlobalOptions& global);
 int CommandDoctor(const GlobalOptions& global, const DoctorOptions& options);
 int CommandSynth(const GlobalOptions& global, const SynthOptions& options);
+// CommandSynth with `shm`.
+int SynthIntoRing(const GlobalOptions& global, const SynthOptions& options);
 
 }  // namespace tickbridge

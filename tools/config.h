@@ -54,8 +54,9 @@ struct TableConfig {
 // [feed.NAME]. A key that the type does not use is an error in the file, and has its default here.
 struct FeedConfig {
   std::string name;
-  std::string type;       // file, unix_stream, unix_datagram, tcp, udp, synth
-  std::string path;       // file, unix_*
+  std::string type;       // file, unix_stream, unix_datagram, tcp, udp, shm, synth
+  std::string path;       // file, unix_*, shm: name or path of one ring
+  std::string folder;     // shm: every *.ring in it
   std::string address;    // tcp: host:port to listen at
   std::string a;          // udp: host:port; a multicast group is joined
   std::string interface;  // udp: to join the group through; empty: the system's choice

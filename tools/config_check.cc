@@ -171,7 +171,7 @@ void Checker::CheckFeed(size_t index) {
     }
   };
   if (feed.type.empty()) {
-    report_(at + ".type", absl::StrCat(at, ": needs type: file, unix_stream, unix_datagram, tcp, udp or synth"));
+    report_(at + ".type", absl::StrCat(at, ": needs type: file, unix_stream, unix_datagram, tcp, udp, shm or synth"));
   } else if (feed.type == "file") {
     if (needs(feed.path, "path", "/data/ticks.ndjson")) taken(&FeedConfig::path, "path");
   } else if (feed.type.starts_with("unix_")) {
@@ -189,6 +189,16 @@ void Checker::CheckFeed(size_t index) {
     if (!needs(feed.a, "a", "233.215.21.4:10378")) return;
     taken(&FeedConfig::a, "a");
     CheckAddress(at + ".a", feed.a);
+  } else if (feed.type == "shm") {
+    if (feed.folder.empty()) {
+      if (needs(feed.path, "path", "local\" (of /dev/shm/local.ring), or folder, such as \"/dev/shm")) {
+        taken(&FeedConfig::path, "path");
+      }
+    } else if (!feed.path.empty()) {
+      report_(at + ".folder", absl::StrCat(at, ".folder: type shm takes either path or folder"));
+    } else {
+      taken(&FeedConfig::folder, "folder");
+    }
   } else if (feed.type == "synth" && feed.symbols > config_.table.max_symbols) {
     report_(at + ".symbols", absl::StrCat(at, ".symbols: ", feed.symbols, " are more than table.max_symbols (",
                                           config_.table.max_symbols, ")"));

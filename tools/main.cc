@@ -176,7 +176,12 @@ class CommandLine {
     sub->add_option("--start-ms", synth_.start_ms, "Unix time of the start, in ms")
         ->capture_default_str()
         ->check(CLI::Range(int64_t{1}, limits::kUnixMsMax));
-    sub->add_option("--out", synth_.out, "Where to; - is stdout")->capture_default_str()->type_name("PATH");
+    CLI::Option* const out =
+        sub->add_option("--out", synth_.out, "Where to; - is stdout")->capture_default_str()->type_name("PATH");
+    sub->add_option("--shm", synth_.shm,
+                    "Into a shared-memory ring instead, at the market's pace, with the time of sending")
+        ->type_name("RING")
+        ->excludes(out);
     sub->parse_complete_callback([this, seconds, count] {
       if (seconds->count() == 0 && count->count() == 0) synth_.seconds = 10;
     });
