@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "core/ingest.h"
-#include "core/memory.h"
+#include "core/pages.h"
 #include "core/restore.h"
 #include "sink/outbox.h"
 #include "sink/quote_encoder.h"

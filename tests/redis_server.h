@@ -57,9 +57,9 @@ class RedisServer {
   }
 
   void Start() {
-    std::vector<std::string> words = {
-        program_,       "--port", "0",          "--unixsocket", socket(),    "--save",        "",
-        "--appendonly", "no",     "--loglevel", "warning",      "--logfile", folder_ + "/log"};
+    std::vector<std::string> words = {program_, "--port",     "0",       "--unixsocket", socket(),
+                                      "--save", "",           "--dir",   folder_,        "--appendonly",
+                                      "no",     "--loglevel", "warning", "--logfile",    folder_ + "/log"};
     words.insert(words.end(), extra_.begin(), extra_.end());
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());

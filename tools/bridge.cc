@@ -196,8 +196,11 @@ absl::StatusOr<std::unique_ptr<Bridge>> Bridge::Create(Options options) {
   std::unique_ptr<Clock> clock = MakeClock();
   std::unique_ptr<SharedTable> shared;
   if (!options.table_path.empty()) {
-    auto opened = SharedTable::Open({options.table_path, options.config.table.max_symbols,
-                                     static_cast<uint64_t>(clock->UnixNow().value / kNsPerUs)});
+    const TableConfig& table = options.config.table;
+    absl::StatusOr<Ownership> ownership = FindOwnership(table.owner, table.group);
+    if (!ownership.ok()) return ownership.status();
+    auto opened = SharedTable::Open(
+        {options.table_path, table.max_symbols, static_cast<uint64_t>(clock->UnixNow().value / kNsPerUs), *ownership});
     if (!opened.ok()) return opened.status();
     shared = *std::move(opened);
   }

@@ -35,11 +35,13 @@ struct ReplayOptions {
 
 struct GetOptions {
   std::vector<std::string> symbols;
+  bool shm = false;  // from the shared table, not from Redis
 };
 
 struct WatchOptions {
   std::vector<std::string> symbols;
   bool all = false;
+  bool shm = false;  // from the shared table, not from Redis
   int64_t interval_ns = kNsPerSec;
   int64_t for_ns = 0;  // 0: until SIGINT
 };

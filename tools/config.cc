@@ -388,6 +388,8 @@ const Keys<TableConfig>& TableKeys() {
       {"max_symbols", Integer(&TableConfig::max_symbols, 1, limits::kSymbolsMax)},
       {"max_documents", Integer(&TableConfig::max_documents, 1, limits::kSymbolsMax)},
       {"shm", Text(&TableConfig::shm, ShmProblem)},
+      {"owner", Text(&TableConfig::owner)},
+      {"group", Text(&TableConfig::group)},
   };
   return keys;
 }

@@ -47,6 +47,8 @@ struct TableConfig {
   // The shared table's name below /dev/shm; empty: private memory. Not set: "tickbridge", with "-INSTANCE" behind it
   // for every instance but "main".
   std::optional<std::string> shm;
+  std::string owner;  // of the table's file, user and group, by name or number; empty: the bridge's own
+  std::string group;
 };
 
 // [feed.NAME]. A key that the type does not use is an error in the file, and has its default here.

@@ -127,6 +127,7 @@ class CommandLine {
     CLI::App* const sub = Add("get", "The latest quotes, once. Fails if one is absent", "get MNQZ5 ESZ5 --json",
                               [this] { return CommandGet(global_, get_); });
     sub->add_option("symbols", get_.symbols, "Symbols")->required()->type_name("SYMBOL");
+    sub->add_flag("--shm", get_.shm, "From the shared table (table.shm), not from Redis");
   }
 
   void AddWatch() {
@@ -134,7 +135,8 @@ class CommandLine {
         Add("watch", "The latest quotes, live: a table on a terminal, lines below one header elsewhere",
             "watch --all --interval 500ms", [this] { return CommandWatch(global_, watch_); });
     CLI::Option* const symbols = sub->add_option("symbols", watch_.symbols, "Symbols")->type_name("SYMBOL");
-    CLI::Option* const all = sub->add_flag("--all", watch_.all, "All symbols that Redis has (by SCAN)");
+    CLI::Option* const all = sub->add_flag("--all", watch_.all, "All symbols that Redis has (by SCAN), or the table");
+    sub->add_flag("--shm", watch_.shm, "From the shared table (table.shm), not from Redis");
     all->excludes(symbols);
     AddDuration(sub, "--interval", 10 * kNsPerMs, "Between two looks [1s]",
                 [this](int64_t ns) { watch_.interval_ns = ns; });
