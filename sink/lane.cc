@@ -20,6 +20,10 @@ constexpr uint32_t kPricesPerCycle = 256;
 constexpr int kReadsPerCycle = 4;
 // With nothing to be answered, a read can only find that the server closed the connection: not worth a call each cycle.
 constexpr int64_t kIdlePollNs = kNsPerMs;
+// With much under way, answers come many at a time. A read that found none is not repeated for so long: each is a call,
+// and what it brings is not needed before a part of the window may be filled again.
+constexpr uint32_t kManyInFlight = 64;
+constexpr int64_t kManyPollNs = 4'000;
 constexpr int64_t kIdlePingNs = kNsPerSec;
 constexpr int64_t kBackOffMinNs = 5 * kNsPerMs;
 constexpr int64_t kBackOffMaxNs = 500 * kNsPerMs;
@@ -263,15 +267,20 @@ void Lane::Disconnect(std::string_view why, MonoNs now) {
 }
 
 int Lane::ReadReplies(MonoNs now) {
-  if (outbox_.commands() == 0 && now - polled_at_ < kIdlePollNs) return 0;
-  polled_at_ = now;
+  const int64_t pause_ns = outbox_.commands() == 0               ? kIdlePollNs
+                           : outbox_.commands() >= kManyInFlight ? kManyPollNs
+                                                                 : 0;
+  if (now - found_nothing_at_ < pause_ns) return 0;
   const uint32_t before = outbox_.commands();
   int answered = 0;
   for (int reads = 0; reads < kReadsPerCycle; ++reads) {
     const std::span<char> space = replies_.WritableSpace();
     size_t bytes = 0;
     const Transport::Result result = transport_->Read(space, &bytes);
-    if (result == Transport::Result::kWouldBlock) break;
+    if (result == Transport::Result::kWouldBlock) {
+      if (reads == 0) found_nothing_at_ = now;
+      break;
+    }
     if (result == Transport::Result::kClosed) {
       const absl::Status why = transport_->error();
       Disconnect(why.ok() ? "the server closed the connection" : std::string(why.message()), now);

@@ -191,7 +191,7 @@ class Lane final : public Agent {
   std::atomic<uint64_t> busy_cycle_{0};
   MonoNs answered_at_;  // when the window last moved, or was empty
   MonoNs pinged_at_;
-  MonoNs polled_at_;
+  MonoNs found_nothing_at_;  // by a read
   std::string state_error_;
   std::set<std::string, std::less<>> errors_said_;  // since the state last changed
   bool state_unsaid_ = false;
