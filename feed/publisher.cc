@@ -12,8 +12,10 @@
 namespace tickbridge {
 namespace {
 
-// How many of the symbols and of the documents that wait a Publish sends before its own record.
-constexpr size_t kFlushBatch = 16;
+// What a call sends of what waits before its own record. Documents can be large: a tick does not wait for more than
+// one.
+constexpr size_t kFlushSymbols = 16;
+constexpr size_t kFlushTexts = 1;
 constexpr int64_t kLookIntervalNs = kNsPerSec / 10;
 // A venue time further ahead is one that the bridge does not take (its default of `max_ahead`).
 constexpr uint64_t kAheadNsMax = 60 * uint64_t{kNsPerSec};
@@ -108,7 +110,7 @@ MonoNs Publisher::ReadClock() noexcept {
 
 Publisher::Result Publisher::PublishBehind(Number number, const Tick& tick) noexcept {
   const RingRecordType type = RingTypeOf(tick);
-  if (!Flush(kFlushBatch) || !refused_[number].refused.empty() || !writer_.HasRoom(RingLinesOf(type))) {
+  if (!Flush(kFlushSymbols, kFlushTexts) || !refused_[number].refused.empty() || !writer_.HasRoom(RingLinesOf(type))) {
     return Refuse(number, tick);
   }
   Write(type, number, tick);
@@ -153,7 +155,7 @@ void Publisher::Wait(Number number) noexcept {
 
 Publisher::Result Publisher::Reset(Number number) noexcept {
   if (number >= times_.size()) return lost_ ? Result::kLost : Result::kInvalid;
-  const bool room = waiting_ == 0 || Flush(kFlushBatch);
+  const bool room = waiting_ == 0 || Flush(kFlushSymbols, kFlushTexts);
   times_[number] = {};
   if (room && refused_[number].refused.empty() && writer_.HasRoom(1)) {
     writer_.WriteReset(number, stamp_);
@@ -200,12 +202,16 @@ bool Publisher::FlushText() noexcept {
   return true;
 }
 
-bool Publisher::Flush(size_t count_max) noexcept {
-  for (; count_max != 0 && waiting_ != 0; --count_max) {
-    if (first_waiting_ != kNoNumber && !FlushSymbol()) return false;
-    if (!texts_.empty() && !FlushText()) return false;
+bool Publisher::Flush(size_t symbols_max, size_t texts_max) noexcept {
+  for (;;) {
+    const bool symbol = symbols_max != 0 && first_waiting_ != kNoNumber;
+    const bool text = texts_max != 0 && !texts_.empty();
+    if (!symbol && !text) return true;
+    if (symbol && !FlushSymbol()) return false;
+    if (text && !FlushText()) return false;
+    symbols_max -= symbol;
+    texts_max -= text;
   }
-  return true;
 }
 
 Publisher::Result Publisher::PublishDocument(const Document& document) {
@@ -237,7 +243,7 @@ Publisher::Result Publisher::PublishDocument(const Document& document) {
   }
   if (text.size() > limits::kLineBytesMax || text.size() > file_->layout().data_bytes / 4) return Result::kInvalid;
   if (lost_) return Result::kLost;
-  const bool room = waiting_ == 0 || Flush(kFlushBatch);
+  const bool room = waiting_ == 0 || Flush(kFlushSymbols, texts_.size());
   if (room && texts_.empty() && writer_.HasRoom(RingLinesOfText(text.size()))) {
     writer_.WriteLine(text.data(), text.size(), stamp_, false);
     writer_.Publish();
@@ -278,7 +284,7 @@ Publisher::Result Publisher::Heartbeat() noexcept {
     if (lost_) times_.clear();
   }
   if (lost_) return Result::kLost;
-  if (waiting_ != 0) Flush(waiting_);
+  if (waiting_ != 0) Flush(waiting_, waiting_);
   header.beat_mono_ns.store(now.value, std::memory_order_relaxed);
   writer_.Publish();  // also mends a tail that somebody scribbled over
   ShowCounts();

@@ -3,8 +3,9 @@
 // of it is feed/tickbridge_publisher.h, for every other language.
 //
 // Threading: one thread at a time. A process forked from the publisher's must not use it.
-// Cost: Publish is a few stores to one cache line: no system call, lock or allocation. Declare and PublishDocument may
-//   allocate. Heartbeat reads the clock, and ten times a second it looks at the file.
+// Cost: Publish is a few stores to one cache line: no system call, lock or allocation. While something waits, it first
+//   sends up to 16 symbols and one document of that. Declare and PublishDocument may allocate. Heartbeat reads the
+//   clock, and ten times a second it looks at the file.
 // A full ring never blocks and is never overwritten. What is refused is kept, conflated: a symbol's newest state and
 //   what the sums of its trades need (feed/refused.h), a document's newest value. That is sent first as soon as there
 //   is room, by the next Publish or Heartbeat. It is lost with the process, as is all that a dead feed handler knew.
@@ -147,9 +148,9 @@ class Publisher {
   Result PublishBehind(Number number, const Tick& tick) noexcept;
   Result Refuse(Number number, const Tick& tick) noexcept;
   void Wait(Number number) noexcept;
-  // Sends what waits, symbols and documents in turn, or those that come for ever would starve the others. At most so
-  // many of each. False if the room did not last: then all else waits, too, or the small would starve the large.
-  bool Flush(size_t count_max) noexcept;
+  // Sends what waits, at most so much, symbols and documents in turn, or those that come for ever would starve the
+  // others. False if the room did not last: then all else waits, too, or the small would starve the large.
+  bool Flush(size_t symbols_max, size_t texts_max) noexcept;
   bool FlushSymbol() noexcept;
   bool FlushText() noexcept;
   MonoNs ReadClock() noexcept;
