@@ -6,13 +6,16 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <iterator>
 #include <utility>
 
 namespace tickbridge {
 namespace {
 
-// How many symbols or documents that wait a Publish sends before its own record.
-constexpr size_t kFlushBatch = 16;
+// What a call sends of what waits before its own record. Documents can be large: a tick does not wait for more than
+// one.
+constexpr size_t kFlushSymbols = 16;
+constexpr size_t kFlushTexts = 1;
 constexpr int64_t kLookIntervalNs = kNsPerSec / 10;
 // A venue time further ahead is one that the bridge does not take (its default of `max_ahead`).
 constexpr uint64_t kAheadNsMax = 60 * uint64_t{kNsPerSec};
@@ -37,6 +40,27 @@ void AppendString(std::string_view text, std::string* out) {
     }
   }
   out->push_back('"');
+}
+
+// Whether a text ends what it begins, and nothing more: a value that closed its object could say whose it is.
+bool IsOneValue(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  bool some = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      in_string = c != '"';
+      continue;
+    }
+    some |= c != ' ' && c != '\t' && c != '\r' && c != '\n';
+    in_string = c == '"';
+    if (c == '{' || c == '[') ++depth;
+    if (c == '}' || c == ']') --depth;
+    if (depth < 0 || (depth == 0 && (c == ',' || c == ':'))) return false;
+  }
+  return some && depth == 0 && !in_string;
 }
 
 void Drop(Tick* tick, FieldMask fields) {
@@ -86,7 +110,7 @@ MonoNs Publisher::ReadClock() noexcept {
 
 Publisher::Result Publisher::PublishBehind(Number number, const Tick& tick) noexcept {
   const RingRecordType type = RingTypeOf(tick);
-  if (!Flush(kFlushBatch) || !refused_[number].refused.empty() || !writer_.HasRoom(RingLinesOf(type))) {
+  if (!Flush(kFlushSymbols, kFlushTexts) || !refused_[number].refused.empty() || !writer_.HasRoom(RingLinesOf(type))) {
     return Refuse(number, tick);
   }
   Write(type, number, tick);
@@ -130,8 +154,8 @@ void Publisher::Wait(Number number) noexcept {
 }
 
 Publisher::Result Publisher::Reset(Number number) noexcept {
-  if (number >= times_.size()) return Result::kInvalid;
-  const bool room = waiting_ == 0 || Flush(kFlushBatch);
+  if (number >= times_.size()) return lost_ ? Result::kLost : Result::kInvalid;
+  const bool room = waiting_ == 0 || Flush(kFlushSymbols, kFlushTexts);
   times_[number] = {};
   if (room && refused_[number].refused.empty() && writer_.HasRoom(1)) {
     writer_.WriteReset(number, stamp_);
@@ -145,8 +169,9 @@ Publisher::Result Publisher::Reset(Number number) noexcept {
   return Result::kKept;
 }
 
-bool Publisher::FlushSymbol(Number number) noexcept {
+bool Publisher::FlushSymbol() noexcept {
   if (!writer_.HasRoom(Refused::kLinesMax)) return false;
+  const Number number = first_waiting_;
   Waiting& waiting = refused_[number];
   steps_.clear();
   waiting.refused.MoveTo(&steps_);
@@ -158,28 +183,35 @@ bool Publisher::FlushSymbol(Number number) noexcept {
     }
   }
   writer_.Publish();  // all at once: a reader sees none of it or what came of it
+  first_waiting_ = std::exchange(waiting.next, kNoNumber);
+  --waiting_;
+  ++counts_.late;
   return true;
 }
 
-bool Publisher::Flush(size_t count_max) noexcept {
-  for (; count_max != 0 && first_waiting_ != kNoNumber; --count_max) {
-    if (!FlushSymbol(first_waiting_)) return false;
-    first_waiting_ = std::exchange(refused_[first_waiting_].next, kNoNumber);
-    --waiting_;
-    ++counts_.late;
-  }
-  for (; count_max != 0 && !texts_.empty(); --count_max) {
-    const auto first = texts_.begin();
-    const WaitingText& waiting = first->second;
-    if (!writer_.HasRoom(RingLinesOfText(waiting.text.size()))) return false;
-    writer_.WriteLine(waiting.text.data(), waiting.text.size(), waiting.stamp, true);
-    writer_.Publish();
-    text_bytes_ -= waiting.text.size();
-    texts_.erase(first);
-    --waiting_;
-    ++counts_.late;
-  }
+bool Publisher::FlushText() noexcept {
+  const WaitingText& waiting = texts_.front();
+  if (!writer_.HasRoom(RingLinesOfText(waiting.text.size()))) return false;
+  writer_.WriteLine(waiting.text.data(), waiting.text.size(), waiting.stamp, true);
+  writer_.Publish();
+  text_bytes_ -= waiting.text.size();
+  texts_by_key_.erase(waiting.key);
+  texts_.pop_front();
+  --waiting_;
+  ++counts_.late;
   return true;
+}
+
+bool Publisher::Flush(size_t symbols_max, size_t texts_max) noexcept {
+  for (;;) {
+    const bool symbol = symbols_max != 0 && first_waiting_ != kNoNumber;
+    const bool text = texts_max != 0 && !texts_.empty();
+    if (!symbol && !text) return true;
+    if (symbol && !FlushSymbol()) return false;
+    if (text && !FlushText()) return false;
+    symbols_max -= symbol;
+    texts_max -= text;
+  }
 }
 
 Publisher::Result Publisher::PublishDocument(const Document& document) {
@@ -195,7 +227,7 @@ Publisher::Result Publisher::PublishDocument(const Document& document) {
     text.push_back(':');
     AppendString(value, &text);
   }
-  const std::string key = text;
+  std::string key = text;
   if (document.ttl_ns < 0) return Result::kInvalid;
   if (document.ttl_ns > 0) {
     std::array<char, 64> ttl{};
@@ -206,32 +238,38 @@ Publisher::Result Publisher::PublishDocument(const Document& document) {
   if (document.deleted) {
     text.append(",\"delete\":true}");
   } else {
+    if (!IsOneValue(document.value)) return Result::kInvalid;
     text.append(",\"value\":").append(document.value).push_back('}');
   }
   if (text.size() > limits::kLineBytesMax || text.size() > file_->layout().data_bytes / 4) return Result::kInvalid;
-  const bool room = waiting_ == 0 || Flush(kFlushBatch);
-  const auto found = texts_.find(key);
-  if (room && found == texts_.end() && writer_.HasRoom(RingLinesOfText(text.size()))) {
+  if (lost_) return Result::kLost;
+  const bool room = waiting_ == 0 || Flush(kFlushSymbols, texts_.size());
+  if (room && texts_.empty() && writer_.HasRoom(RingLinesOfText(text.size()))) {
     writer_.WriteLine(text.data(), text.size(), stamp_, false);
     writer_.Publish();
     ++counts_.published;
     return Result::kPublished;
   }
-  const size_t replaced = found == texts_.end() ? 0 : found->second.text.size();
+  const auto found = texts_by_key_.find(key);
+  const bool is_new = found == texts_by_key_.end();
+  const size_t replaced = is_new ? 0 : found->second->text.size();
   if (text_bytes_ - replaced + text.size() > options_.pending_bytes_max ||
-      (found == texts_.end() && texts_.size() >= options_.pending_documents_max)) {
+      (is_new && texts_.size() >= options_.pending_documents_max)) {
     return Result::kFull;
   }
-  ++counts_.refused;
   ReadClock();
   text_bytes_ += text.size() - replaced;
-  if (found != texts_.end()) {
-    ++counts_.conflated;
-    found->second = {std::move(text), stamp_};
-  } else {
-    texts_.emplace(key, WaitingText{std::move(text), stamp_});
+  if (is_new) {
+    texts_.push_back({std::move(key), std::move(text), stamp_});
+    texts_by_key_.emplace(texts_.back().key, std::prev(texts_.end()));
     ++waiting_;
+  } else {
+    texts_.splice(texts_.end(), texts_, found->second);
+    texts_.back().text = std::move(text);
+    texts_.back().stamp = stamp_;
+    ++counts_.conflated;
   }
+  ++counts_.refused;
   return Result::kKept;
 }
 
@@ -243,9 +281,10 @@ Publisher::Result Publisher::Heartbeat() noexcept {
     const auto superseded = static_cast<uint32_t>(RingHeader::State::kSuperseded);
     lost_ = file_->IsTruncated() || file_->lost() || !file_->IsInPlace() ||
             header.state.load(std::memory_order_acquire) == superseded;
+    if (lost_) times_.clear();
   }
   if (lost_) return Result::kLost;
-  if (waiting_ != 0) Flush(waiting_);
+  if (waiting_ != 0) Flush(waiting_, waiting_);
   header.beat_mono_ns.store(now.value, std::memory_order_relaxed);
   writer_.Publish();  // also mends a tail that somebody scribbled over
   ShowCounts();

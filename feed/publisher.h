@@ -3,8 +3,9 @@
 // of it is feed/tickbridge_publisher.h, for every other language.
 //
 // Threading: one thread at a time. A process forked from the publisher's must not use it.
-// Cost: Publish is a few stores to one cache line: no system call, lock or allocation. Declare and PublishDocument may
-//   allocate. Heartbeat reads the clock, and ten times a second it looks at the file.
+// Cost: Publish is a few stores to one cache line: no system call, lock or allocation. While something waits, it first
+//   sends up to 16 symbols and one document of that. Declare and PublishDocument may allocate. Heartbeat reads the
+//   clock, and ten times a second it looks at the file.
 // A full ring never blocks and is never overwritten. What is refused is kept, conflated: a symbol's newest state and
 //   what the sums of its trades need (feed/refused.h), a document's newest value. That is sent first as soon as there
 //   is room, by the next Publish or Heartbeat. It is lost with the process, as is all that a dead feed handler knew.
@@ -18,7 +19,7 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
+#include <list>
 #include <memory>
 #include <span>
 #include <string>
@@ -51,13 +52,13 @@ class Publisher {
     kKept = 1,      // the ring is full: conflated with what waits, and sent later
     kFull = -1,     // a document: the ring is full, and so is what may wait; it was not taken
     kInvalid = -2,  // a number never declared, a value or a document that cannot be; it was not taken
-    kLost = -3,     // the file was truncated, removed or replaced by another publisher: open anew
+    kLost = -3,     // Heartbeat saw the file truncated, removed or replaced by another publisher: open anew
   };
 
   using Number = uint32_t;
   static constexpr Number kNoNumber = 0xFFFF'FFFF;
 
-  // Each handed record is one of published, refused and invalid. refused = late + conflated + pending.
+  // Each record that was taken is one of published and refused. refused = late + conflated + pending.
   struct Counts {
     uint64_t published = 0;  // went into the ring at once
     uint64_t refused = 0;    // found it full
@@ -69,7 +70,7 @@ class Publisher {
   struct Document {
     std::string_view key_class;                                             // "positions"
     std::span<const std::pair<std::string_view, std::string_view>> fields;  // {"account", "PA1"}, …
-    std::string_view value;  // JSON text; of a raw class a JSON string. Checked by the bridge
+    std::string_view value;  // JSON text; of a raw class a JSON string. Here it is only seen to be one value
     bool deleted = false;    // then `value` is not looked at
     int64_t ttl_ns = 0;      // 0: the class's
   };
@@ -82,13 +83,13 @@ class Publisher {
   Publisher& operator=(const Publisher&) = delete;
 
   // The number of a symbol, 1…64 bytes of UTF-8 without control characters and braces. The same name has the same
-  // number, also after a restart. kNoNumber: not such a name, or max_symbols are declared.
+  // number, also after a restart. kNoNumber: not such a name, max_symbols are declared, or the ring is lost.
   Number Declare(std::string_view symbol);
 
   Result Publish(Number number, const Tick& tick) noexcept {
     const RingRecordType type = RingTypeOf(tick);
     if (number >= times_.size() || !RingValuesInRange(type, tick)) [[unlikely]]
-      return Result::kInvalid;
+      return lost_ ? Result::kLost : Result::kInvalid;
     if (waiting_ != 0) [[unlikely]]
       return PublishBehind(number, tick);
     if (!writer_.HasRoom(RingLinesOf(type))) [[unlikely]]
@@ -126,6 +127,7 @@ class Publisher {
     Number next = kNoNumber;  // that waits, by when it began to
   };
   struct WaitingText {
+    std::string key;  // its class and fields
     std::string text;
     uint32_t stamp = 0;
   };
@@ -146,10 +148,11 @@ class Publisher {
   Result PublishBehind(Number number, const Tick& tick) noexcept;
   Result Refuse(Number number, const Tick& tick) noexcept;
   void Wait(Number number) noexcept;
-  // Sends what waits, at most so many symbols or documents. False if the room did not last: then all else waits, too,
-  // or the small would starve the large.
-  bool Flush(size_t count_max) noexcept;
-  bool FlushSymbol(Number number) noexcept;
+  // Sends what waits, at most so much, symbols and documents in turn, or those that come for ever would starve the
+  // others. False if the room did not last: then all else waits, too, or the small would starve the large.
+  bool Flush(size_t symbols_max, size_t texts_max) noexcept;
+  bool FlushSymbol() noexcept;
+  bool FlushText() noexcept;
   MonoNs ReadClock() noexcept;
   void ShowCounts() noexcept;
 
@@ -157,7 +160,7 @@ class Publisher {
   const std::unique_ptr<RingFile> file_;
   RingWriter writer_;
   uint32_t stamp_ = 0;
-  std::vector<Times> times_;  // by number
+  std::vector<Times> times_;  // by number; none once the ring is lost
   size_t waiting_ = 0;        // symbols and documents
   Counts counts_;
   std::unordered_map<std::string, Number> numbers_;
@@ -165,7 +168,10 @@ class Publisher {
   Number first_waiting_ = kNoNumber;
   Number last_waiting_ = kNoNumber;
   std::vector<RefusedStep> steps_;
-  std::map<std::string, WaitingText, std::less<>> texts_;  // documents that wait, by class and fields
+  // Documents that wait, in the order of their newest value: two may be of the same key in Redis, since fields can
+  // be of a channel only, and the newer must not be overtaken.
+  std::list<WaitingText> texts_;
+  std::unordered_map<std::string_view, std::list<WaitingText>::iterator> texts_by_key_;
   size_t text_bytes_ = 0;
   MonoNs looked_;
   bool lost_ = false;

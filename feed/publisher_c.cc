@@ -4,6 +4,9 @@
 #include <cstddef>
 #include <cstring>
 #include <exception>
+#include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "feed/publisher.h"
@@ -34,6 +37,8 @@ static_assert(TBP_LOST == static_cast<int>(Publisher::Result::kLost));
 namespace {
 
 constexpr int kFields = (1 << TBP_FIELDS) - 1;
+// What the first release with this soname had. Later ones may have more; a caller of any of them is understood.
+constexpr size_t kOptionsBytesMin = offsetof(tbp_options, reserved) + sizeof(tbp_options::reserved);
 
 bool IsExponent(int exponent) { return exponent >= tickbridge::kMinExponent && exponent <= tickbridge::kMaxExponent; }
 
@@ -45,6 +50,8 @@ void CopyError(const std::string& message, char* error, size_t error_bytes) {
 }
 
 int Send(tbp_publisher* publisher, int32_t symbol, const Tick& tick) {
+  if (publisher == nullptr) [[unlikely]]
+    return TBP_INVALID;
   return static_cast<int>(publisher->publisher->Publish(static_cast<Publisher::Number>(symbol), tick));
 }
 
@@ -54,15 +61,22 @@ tbp_publisher* tbp_open(const char* ring, const tbp_options* options, char* erro
   Publisher::Options wanted;
   wanted.file.ring = ring == nullptr ? "" : ring;
   if (options != nullptr) {
-    if (options->size < sizeof(tbp_options)) {
-      CopyError("tbp_options.size: must be sizeof(tbp_options)", error, error_bytes);
+    if (options->size < kOptionsBytesMin) {
+      CopyError("tbp_options.size is " + std::to_string(options->size) + ": set it to sizeof(tbp_options)", error,
+                error_bytes);
       return nullptr;
     }
-    if (options->max_symbols != 0) wanted.file.max_symbols = options->max_symbols;
-    if (options->ring_bytes != 0) wanted.file.data_bytes = options->ring_bytes;
-    if (options->group != nullptr) wanted.file.group = options->group;
-    if (options->pending_documents_max != 0) wanted.pending_documents_max = options->pending_documents_max;
-    wanted.guard_sigbus = options->guard_sigbus != 0;
+    tbp_options given{};
+    std::memcpy(&given, options, std::min(options->size, sizeof(given)));
+    if (given.reserved != 0) {
+      CopyError("tbp_options.reserved must be 0: begin with all zeros", error, error_bytes);
+      return nullptr;
+    }
+    if (given.max_symbols != 0) wanted.file.max_symbols = given.max_symbols;
+    if (given.ring_bytes != 0) wanted.file.data_bytes = given.ring_bytes;
+    if (given.group != nullptr) wanted.file.group = given.group;
+    if (given.pending_documents_max != 0) wanted.pending_documents_max = given.pending_documents_max;
+    wanted.guard_sigbus = given.guard_sigbus != 0;
   }
   tickbridge::RingError why;
   std::unique_ptr<Publisher> opened = Publisher::Open(wanted, &why);
@@ -79,7 +93,7 @@ tbp_publisher* tbp_open(const char* ring, const tbp_options* options, char* erro
 void tbp_close(tbp_publisher* publisher) { delete publisher; }
 
 int32_t tbp_declare(tbp_publisher* publisher, const char* symbol) try {
-  if (symbol == nullptr || !tickbridge::IsValidRingSymbol(symbol)) return TBP_INVALID;
+  if (publisher == nullptr || symbol == nullptr || !tickbridge::IsValidRingSymbol(symbol)) return TBP_INVALID;
   const Publisher::Number number = publisher->publisher->Declare(symbol);
   return number == Publisher::kNoNumber ? TBP_FULL : static_cast<int32_t>(number);
 } catch (const std::exception&) {
@@ -87,6 +101,7 @@ int32_t tbp_declare(tbp_publisher* publisher, const char* symbol) try {
 }
 
 int tbp_publish(tbp_publisher* publisher, int32_t symbol, const tbp_tick* tick) {
+  if (tick == nullptr) return TBP_INVALID;
   if (((tick->given | tick->cleared) & ~kFields) != 0 || (tick->given & tick->cleared) != 0 || tick->has_status > 1 ||
       tick->status > TBP_STATUS_CLOSED) {
     return TBP_INVALID;
@@ -120,12 +135,13 @@ int tbp_publish_trade(tbp_publisher* publisher, int32_t symbol, int64_t price, i
 }
 
 int tbp_reset(tbp_publisher* publisher, int32_t symbol) {
+  if (publisher == nullptr) return TBP_INVALID;
   return static_cast<int>(publisher->publisher->Reset(static_cast<Publisher::Number>(symbol)));
 }
 
 int tbp_publish_document(tbp_publisher* publisher, const char* key_class, const tbp_field* fields, size_t field_count,
                          const char* value, size_t value_bytes, int64_t ttl_ns) try {
-  if (key_class == nullptr || (fields == nullptr && field_count != 0)) return TBP_INVALID;
+  if (publisher == nullptr || key_class == nullptr || (fields == nullptr && field_count != 0)) return TBP_INVALID;
   std::vector<std::pair<std::string_view, std::string_view>> views;
   for (size_t i = 0; i < field_count; ++i) {
     if (fields[i].name == nullptr || fields[i].value == nullptr) return TBP_INVALID;
@@ -142,16 +158,24 @@ int tbp_publish_document(tbp_publisher* publisher, const char* key_class, const 
   return TBP_FULL;  // no memory
 }
 
-int tbp_heartbeat(tbp_publisher* publisher) { return static_cast<int>(publisher->publisher->Heartbeat()); }
+int tbp_heartbeat(tbp_publisher* publisher) {
+  if (publisher == nullptr) return TBP_INVALID;
+  return static_cast<int>(publisher->publisher->Heartbeat());
+}
 
 void tbp_get_counts(const tbp_publisher* publisher, tbp_counts* counts) {
+  if (counts == nullptr) return;
+  *counts = {};
+  if (publisher == nullptr) return;
   const Publisher::Counts now = publisher->publisher->counts();
   *counts = {now.published, now.refused, now.late, now.conflated, now.pending};
 }
 
 int tbp_parse_decimal(const char* text, tbp_decimal* decimal) {
   Decimal parsed;
-  if (text == nullptr || tickbridge::ParseDecimal(text, &parsed) != tickbridge::DecimalError::kNone) return TBP_INVALID;
+  if (text == nullptr || decimal == nullptr ||
+      tickbridge::ParseDecimal(text, &parsed) != tickbridge::DecimalError::kNone)
+    return TBP_INVALID;
   *decimal = {parsed.mantissa, parsed.exponent, {}};
   return 0;
 }

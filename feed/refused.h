@@ -5,7 +5,10 @@
 // Of the quote group that is the union of what was given and cleared. Of the trades the newest, and, so that the sums
 // which the bridge makes of trades stay right, the highest and the lowest Last, and the sum of the LastSizes. They are
 // sent as ordinary ticks in the order of their time. What was given explicitly (Volume, High, Low) stands for itself.
-// Exactly the same comes out where each group of a symbol either always has venue times or never has.
+// Exactly the same comes out where each group of a symbol either always has venue times or never has, and no other
+// source's ticks of the symbol come between (those of the publisher before a restart are such a source's). A tick
+// that the bridge rejects, for a negative price or a time ahead of its `max_ahead`, takes with it what it was
+// conflated with.
 //
 // Memory: fixed, about 600 bytes a symbol; nothing here allocates, but for the caller's vector.
 #pragma once

@@ -123,10 +123,11 @@ inline constexpr uint64_t kRingLineTextWord = 3;
 
 // Units of 2^20 ns, about a millisecond; wraps in 52 days.
 constexpr uint32_t RingStamp(MonoNs time) noexcept { return static_cast<uint32_t>(time.value >> 20); }
-// The time of a stamp that is not later than `now`.
+// The time of a stamp that is up to 52 days old. One that seems to be of the next 17 s is of now: two clocks are read.
 constexpr MonoNs RingStampTime(uint32_t stamp, MonoNs now) noexcept {
-  const auto age = static_cast<int32_t>(RingStamp(now) - stamp);
-  return age <= 0 ? now : now - (int64_t{age} << 20);
+  constexpr uint32_t kAhead = 1u << 14;
+  const uint32_t age = RingStamp(now) - stamp;
+  return age == 0 || age > -kAhead ? now : now - (int64_t{age} << 20);
 }
 
 inline constexpr FieldMask kRingTradeFields = Bit(Field::kLast) | Bit(Field::kLastSize) | Bit(Field::kVolume);
@@ -205,10 +206,12 @@ class RingWriter {
           number | uint64_t{tick.given} << kRingGivenShift | uint64_t{tick.cleared} << kRingClearedShift |
               (tick.has_status ? static_cast<uint64_t>(tick.status) + 1 : 0) << kRingStatusShift |
               uint64_t{late} << kRingLateShift);
-    if (type == RingRecordType::kTick) {
-      WriteWhole(words, tick, stamp);
+    if (type == RingRecordType::kQuote) {
+      WriteGroup<0>(words, tick, stamp);
+    } else if (type == RingRecordType::kTrade) {
+      WriteGroup<4>(words, tick, stamp);
     } else {
-      type == RingRecordType::kQuote ? WriteGroup<0>(words, tick, stamp) : WriteGroup<4>(words, tick, stamp);
+      WriteWhole(words, tick, stamp);
     }
     const uint64_t lines = RingLinesOf(type);
     Store(words, 0, RingRecordHead(type, lines, tail_));
@@ -301,7 +304,10 @@ class RingReader {
     tail_ = header->tail.load(std::memory_order_acquire);  // (1)
     tail_ -= tail_ % kRingLineBytes;
     head_ = header->head.load(std::memory_order_relaxed);
-    if (tail_ - head_ > bytes_ || head_ % kRingLineBytes != 0) head_ = tail_;
+    if (tail_ - head_ > bytes_ || head_ % kRingLineBytes != 0) {
+      head_ = tail_;
+      resynced_ = true;
+    }
     header->head.store(head_, std::memory_order_release);  // (4)
   }
 
@@ -354,7 +360,7 @@ class RingReader {
     tail_ = tail;
     return head_ != tail_;
   }
-  // True once after a tail was seen that cannot be.
+  // True once after positions were seen that cannot be.
   bool TakeResynced() noexcept { return std::exchange(resynced_, false); }
   // Of an idle reader: mends the shared head where somebody scribbled over it, since the writer believes it.
   void MendHead() noexcept {
@@ -372,7 +378,8 @@ class RingReader {
   // Reads a record of that type: kQuote, kTrade or kTick.
   template <RingRecordType kType>
   [[gnu::always_inline]] static Problem ReadTick(const Record& record, TickRecord* out) noexcept {
-    constexpr unsigned kGroup = kType == RingRecordType::kQuote   ? kQuoteFields
+    constexpr bool kIsQuote = kType == RingRecordType::kQuote;
+    constexpr unsigned kGroup = kIsQuote                          ? kQuoteFields
                                 : kType == RingRecordType::kTrade ? kRingTradeFields
                                                                   : (1u << kFieldCount) - 1;
     const uint64_t word = Load(record, 1);
@@ -390,7 +397,8 @@ class RingReader {
     if constexpr (kType == RingRecordType::kTick) {
       in_range = ReadWhole(record, out);
     } else {
-      in_range = ReadGroup < kType == RingRecordType::kQuote ? 0 : 4 > (record, out);
+      constexpr size_t kFirst = kIsQuote ? 0 : 4;
+      in_range = ReadGroup<kFirst>(record, out);
     }
     if (wrong != 0) [[unlikely]]
       return Problem::kMalformed;

@@ -184,6 +184,8 @@ template <RingRecordType kType>
 
 int RingFeed::Drain(Ring* ring, MonoNs now) noexcept {
   RingReader& reader = ring->reader;
+  // Also what the file says of an earlier bridge: a time that cannot be is none.
+  if (ring->last_look.value < 0 || ring->last_look > now) ring->last_look = MonoNs{};
   if (now - ring->last_look > kBacklogNs) {
     reader.Refresh();
     ring->backlog_end = reader.tail();

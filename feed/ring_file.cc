@@ -124,11 +124,16 @@ class Descriptor {
 };
 
 // Gives the file to the group, if one was named.
-bool SetPermissions(int fd, const std::string& group, RingError* error) {
-  if (group.empty()) {
-    ::fchmod(fd, kMode);  // the umask may have taken the group's bit
-    return true;
-  }
+bool SetPermissions(int fd, const std::string& path, const std::string& group, RingError* error) {
+  struct stat info{};
+  if (::fstat(fd, &info) != 0) info = {};
+  const auto set_mode = [&](mode_t mode) {
+    // Also of a new file: the umask may have taken the group's bits.
+    if ((info.st_mode & 0777) == mode || ::fchmod(fd, mode) == 0) return true;
+    FailSystem(error, "cannot set the mode of the ring " + path, errno);
+    return false;
+  };
+  if (group.empty()) return set_mode(kMode);
   std::vector<char> buffer(16 << 10);
   struct group entry{};
   struct group* found = nullptr;
@@ -137,12 +142,20 @@ bool SetPermissions(int fd, const std::string& group, RingError* error) {
     Fail(error, RingErrorCode::kInvalid, "group \"" + group + "\": this host has none of that name");
     return false;
   }
-  if (::fchown(fd, static_cast<uid_t>(-1), found->gr_gid) != 0) {
-    FailSystem(error, "cannot give the ring to the group \"" + group + "\"", errno);
+  if (info.st_gid != found->gr_gid && ::fchown(fd, static_cast<uid_t>(-1), found->gr_gid) != 0) {
+    FailSystem(error, "cannot give the ring " + path + " to the group \"" + group + "\"", errno);
     return false;
   }
-  ::fchmod(fd, kGroupMode);
-  return true;
+  return set_mode(kGroupMode);
+}
+
+// A small /dev/shm is an error here, not a SIGBUS later. 0, or an errno.
+int Allocate(int fd, uint64_t bytes) {
+  int failed;
+  do {
+    failed = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
+  } while (failed == EINTR);
+  return failed;
 }
 
 // The length of the UTF-8 sequence that begins there, 0 if there is none (RFC 3629, section 4).
@@ -196,7 +209,7 @@ std::unique_ptr<RingFile> RingFile::OpenForPublisher(const RingFileOptions& opti
                     ", and ring_bytes a power of two from 64 KiB to 1 GiB");
   }
   const RingLayout wanted = LayoutOf(options.max_symbols, options.data_bytes);
-  const std::string fresh = path + ".new." + std::to_string(::getpid());
+  const std::string fresh = path + ".new";
   for (int attempt = 0; attempt < kOpenAttempts; ++attempt) {
     // No links: /dev/shm is everyone's.
     Descriptor before(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
@@ -223,6 +236,7 @@ std::unique_ptr<RingFile> RingFile::OpenForPublisher(const RingFileOptions& opti
         std::unique_ptr<RingFile> file(new RingFile(path, ::fcntl(before.get(), F_DUPFD_CLOEXEC, 0), wanted));
         if (!file->Map(guarded, error)) return nullptr;
         if (file->IsSound()) {
+          if (!SetPermissions(before.get(), path, options.group, error)) return nullptr;
           RingHeader& mapped = file->header();
           mapped.publisher_pid.store(::getpid(), std::memory_order_relaxed);
           mapped.state.store(static_cast<uint32_t>(RingHeader::State::kLive), std::memory_order_release);
@@ -234,17 +248,24 @@ std::unique_ptr<RingFile> RingFile::OpenForPublisher(const RingFileOptions& opti
       return FailSystem(error, "cannot open the ring " + path, errno);
     }
 
-    ::unlink(fresh.c_str());
-    Descriptor fd(::open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kMode));
+    // One at a time makes a new file: who has its lock. What a publisher that was killed left there is begun anew.
+    Descriptor fd(::open(fresh.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kMode));
     if (fd.get() < 0) return FailSystem(error, "cannot create the ring " + fresh, errno);
+    if (!TryLock(fd.get(), kPublisherByte)) {
+      return Fail(error, RingErrorCode::kBusy, "ring " + path + ": another publisher is about to make it");
+    }
+    // It became the ring, or was removed, before we had the lock.
+    if (!IsNamed(fresh, fd.get())) continue;
     const auto drop = [&] {
       ::unlink(fresh.c_str());
       return nullptr;
     };
-    if (!SetPermissions(fd.get(), options.group, error)) return drop();
-    TryLock(fd.get(), kPublisherByte);  // nobody else has it open yet
-    // A small /dev/shm is an error here, not a SIGBUS later.
-    if (const int full = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(wanted.file_bytes)); full != 0) {
+    if (::ftruncate(fd.get(), 0) != 0) {  // nobody has mapped it yet
+      FailSystem(error, "cannot create the ring " + fresh, errno);
+      return drop();
+    }
+    if (!SetPermissions(fd.get(), path, options.group, error)) return drop();
+    if (const int full = Allocate(fd.get(), wanted.file_bytes); full != 0) {
       FailSystem(error, "no room for the " + std::to_string(wanted.file_bytes) + " bytes of the ring " + path, full);
       return drop();
     }
@@ -282,6 +303,11 @@ std::unique_ptr<RingFile> RingFile::OpenForBridge(const std::string& path, RingE
   struct stat info{};
   if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
     return Fail(error, RingErrorCode::kNotARing, "ring " + path + ": is not a plain file");
+  }
+  if ((info.st_mode & S_IWOTH) != 0) {
+    return Fail(
+        error, RingErrorCode::kNotARing,
+        "ring " + path + ": everybody may write it, so anybody could say a price; its mode must be 0640, or 0660");
   }
   const HeaderBytes bytes = ReadHeader(fd.get());
   const RingLayout& layout = bytes.header().layout;

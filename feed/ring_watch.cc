@@ -93,7 +93,11 @@ void RingWatch::Try(const std::string& path) {
   std::unique_ptr<RingFile> file = RingFile::OpenForBridge(path, &error);
   if (file == nullptr) {
     // One that is not there yet is no error: its publisher makes it.
-    if (error.code != RingErrorCode::kNotFound) Complain(path, error.message);
+    if (error.code == RingErrorCode::kNotFound) {
+      complaints_.erase(path);
+    } else {
+      Complain(path, error.message);
+    }
     return;
   }
   complaints_.erase(path);

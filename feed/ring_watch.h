@@ -5,7 +5,7 @@
 // bridge has it, another version, truncated) is logged once for as long as it stays the same, and tried again.
 // Threading: the thread is this class's; Start and the destructor by the thread that made it; TakeArrivals by the
 // feed's
-//   runner. A Ring belongs to the runner from its arrival until it sets `done`, but for what is said to be the watch's.
+//   runner. A Ring is the runner's from its arrival until it sets `done`, but for what is said to be the watch's.
 #pragma once
 
 #include <atomic>

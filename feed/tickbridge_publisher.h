@@ -13,8 +13,8 @@
  * Units: prices and sizes are exact decimals, mantissa * 10^exponent, at most 18 digits, exponents -18 to 18. Venue
  * times are Unix nanoseconds, 0 where the venue gave none.
  * Threading: one thread at a time a publisher. After a fork the child must not use it.
- * Errors: the calls that send return TBP_PUBLISHED or TBP_KEPT (both fine), or a negative code. Nothing throws, blocks
- * or ends the process, but see guard_sigbus.
+ * Errors: the calls that send return TBP_PUBLISHED or TBP_KEPT (both fine), or a negative code; TBP_INVALID also for a
+ * NULL that is not allowed. Nothing throws, blocks or ends the process, but see guard_sigbus.
  * Full ring: ticks are kept, conflated, and sent first when there is room, by the next call. Nothing has to be repeated.
  * ABI: the functions and structs of this header do not change within soname version 0.
  */
@@ -41,7 +41,8 @@ enum {
   TBP_KEPT = 1,      /* the ring is full: it waits, conflated with what waits already, and is sent later */
   TBP_FULL = -1,     /* a document: the ring is full, and so is what may wait. It was not taken */
   TBP_INVALID = -2,  /* a number never declared, a value out of range, a document that cannot be. It was not taken */
-  TBP_LOST = -3      /* the file was truncated, removed, or replaced by another publisher: close, and open anew */
+  TBP_LOST = -3      /* tbp_heartbeat saw the file truncated, removed, or replaced by another publisher: close, and
+                        open anew. From then on nothing is taken */
 };
 
 /* Fields of a tick; bit (1 << field) of `given` and `cleared`. */
@@ -76,7 +77,7 @@ typedef struct tbp_options {
   uint64_t ring_bytes;      /* of the data, a power of two from 64 KiB to 1 GiB; 0: 4 MiB, room for 65536 ticks */
   const char* group;        /* whose members may run the bridge (mode 0660); NULL: this user only (mode 0640) */
   uint32_t pending_documents_max; /* refused documents that are kept; 0: 1024 */
-  uint32_t reserved;
+  uint32_t reserved;              /* 0 */
 } tbp_options;
 
 typedef struct tbp_counts {
@@ -101,7 +102,8 @@ TBP_API tbp_publisher* tbp_open(const char* ring, const tbp_options* options, ch
 TBP_API void tbp_close(tbp_publisher* publisher);
 
 /* The number of a symbol: 1 to 64 bytes of UTF-8 without control characters and braces. The same name always has the
- * same number, also after a restart. Negative: TBP_INVALID, not such a name; TBP_FULL, max_symbols are declared. */
+ * same number, also after a restart. Negative: TBP_INVALID, not such a name; TBP_FULL, max_symbols are declared,
+ * or the ring is lost. */
 TBP_API int32_t tbp_declare(tbp_publisher* publisher, const char* symbol);
 
 TBP_API int tbp_publish(tbp_publisher* publisher, int32_t symbol, const tbp_tick* tick);
@@ -116,8 +118,9 @@ TBP_API int tbp_publish_trade(tbp_publisher* publisher, int32_t symbol, int64_t 
 /* A new session: clears volume, high, low and the venue times of the symbol. */
 TBP_API int tbp_reset(tbp_publisher* publisher, int32_t symbol);
 
-/* A document: the newest value of its key wins. `value`: JSON text; NULL deletes the key. `ttl_ns`: 0 for the class's.
- * The line that it makes may have 1 MiB, or a quarter of the ring. Allocates. */
+/* A document: the newest value of its key wins. `value`: JSON text, one value (that it is sound in itself is checked by
+ * the bridge); NULL deletes the key. `ttl_ns`: 0 for the class's. The line that it makes may have 1 MiB, or a quarter of
+ * the ring. Allocates. */
 TBP_API int tbp_publish_document(tbp_publisher* publisher, const char* key_class, const tbp_field* fields,
                                  size_t field_count, const char* value, size_t value_bytes, int64_t ttl_ns);
 

@@ -5,14 +5,19 @@
 // with a tiny ring, against a LatestTable that gets every tick; and files that are cut, scribbled over and replaced by
 // hand. The watch is stepped by hand, so that nothing depends on time.
 #include <fcntl.h>
+#include <grp.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <random>
 #include <string>
@@ -236,8 +241,9 @@ TEST(Ring, OfAWriterThatStopsInTheMiddleNothingIsSeen) {
 }
 
 TEST(Ring, StampsSayTheTimeAlsoWhereTheyWrap) {
-  for (const int64_t now : {int64_t{5} << 40, (int64_t{1} << 52) + 1000, int64_t{12345}}) {
-    for (const int64_t age : {int64_t{0}, kNsPerMs * 5, kNsPerSec * 100}) {
+  for (const int64_t now : {int64_t{5} << 50, (int64_t{1} << 52) + 1000, int64_t{12345}}) {
+    for (const int64_t age : {int64_t{0}, kNsPerMs * 5, kNsPerSec * 100, kNsPerSec * 86'400 * 30}) {
+      if (age > now) continue;
       const MonoNs stamped = RingStampTime(RingStamp(MonoNs{now - age}), MonoNs{now});
       EXPECT_LE(std::abs(stamped.value - (now - age)), int64_t{1} << 20) << now << " " << age;
       EXPECT_LE(stamped.value, now);
@@ -453,6 +459,86 @@ TEST(Publisher, OfRefusedDocumentsTheNewestArrives) {
   EXPECT_EQ(publisher->PublishDocument(document), Publisher::Result::kInvalid) << "more than a quarter of the ring";
 }
 
+// Fields that are no part of the key (a channel's) may differ, or come in another order: the newest wins all the same.
+TEST(Publisher, RefusedDocumentsAreNotOvertakenByOlderOnes) {
+  const TempDir folder;
+  const auto publisher = OpenPublisher(folder.Path("a.ring"));
+  publisher->Declare("S");
+  const auto put = [&](std::string_view venue, std::string_view value) {
+    const std::array<std::pair<std::string_view, std::string_view>, 2> fields = {{{"account", "A"}, {"venue", venue}}};
+    return publisher->PublishDocument({.key_class = "positions", .fields = fields, .value = value});
+  };
+  while (publisher->Publish(0, QuoteOf(1)) == Publisher::Result::kPublished) {
+  }
+  EXPECT_EQ(put("1", "1"), Publisher::Result::kKept);
+  EXPECT_EQ(put("2", "2"), Publisher::Result::kKept);
+  EXPECT_EQ(put("1", "3"), Publisher::Result::kKept);
+  Reader reader(folder.Path("a.ring"));
+  reader.Drain();
+  publisher->Heartbeat();
+  reader.Drain();
+  auto taken = reader.core.TakeDocuments();
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken[0].document->value, "3");
+
+  // More wait than a call sends: what is handed meanwhile goes behind them.
+  while (publisher->Publish(0, QuoteOf(1)) == Publisher::Result::kPublished) {
+  }
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(put(std::to_string(i), "\"old\""), Publisher::Result::kKept);
+  reader.Drain();
+  EXPECT_EQ(put("new", "\"new\""), Publisher::Result::kKept);
+  publisher->Heartbeat();
+  reader.Drain();
+  taken = reader.core.TakeDocuments();
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken[0].document->value, "\"new\"");
+}
+
+// A publisher that is faster than the bridge for good: the symbols that wait never come to an end.
+TEST(Publisher, DocumentsArriveAlsoWhileTheRingIsAlwaysFull) {
+  const TempDir folder;
+  Publisher::Options options;
+  options.file = SmallRing(folder.Path("a.ring"));
+  options.file.max_symbols = 4096;
+  RingError error;
+  const auto publisher = Publisher::Open(options, &error);
+  ASSERT_NE(publisher, nullptr) << error.message;
+  for (uint32_t i = 0; i < 4096; ++i) publisher->Declare("S" + std::to_string(i));
+  const auto all = [&] {
+    for (uint32_t i = 0; i < 4096; ++i) publisher->Publish(i, QuoteOf(1));
+  };
+  Reader reader(folder.Path("a.ring"));
+  all();
+  const std::pair<std::string_view, std::string_view> account{"account", "A"};
+  EXPECT_EQ(publisher->PublishDocument({.key_class = "positions", .fields = {&account, 1}, .value = "1"}),
+            Publisher::Result::kKept);
+  for (int i = 0; i < 20; ++i) {
+    reader.Drain();
+    all();
+  }
+  EXPECT_EQ(reader.core.TakeDocuments().size(), 1u);
+}
+
+TEST(Publisher, TakesNoDocumentWhoseValueLeavesItsPlace) {
+  const TempDir folder;
+  const auto publisher = OpenPublisher(folder.Path("a.ring"));
+  const std::pair<std::string_view, std::string_view> account{"account", "A"};
+  for (const std::string_view value :
+       {R"({"a":1},"account":"B")", R"(1,"delete":true)", R"({}})", R"("a" : 1)", R"("open)", "[1", "", R"(["\"],1)"}) {
+    EXPECT_EQ(publisher->PublishDocument({.key_class = "positions", .fields = {&account, 1}, .value = value}),
+              Publisher::Result::kInvalid)
+        << value;
+  }
+  for (const std::string_view value : {R"({"a":[1,{"b":"}],:\""}]})", "1", "null", R"("x,y")", R"( [1 , 2] )"}) {
+    EXPECT_EQ(publisher->PublishDocument({.key_class = "positions", .fields = {&account, 1}, .value = value}),
+              Publisher::Result::kPublished)
+        << value;
+  }
+  Reader reader(folder.Path("a.ring"));
+  reader.Drain();
+  EXPECT_EQ(reader.accepted(), 5u);
+}
+
 TEST(Publisher, RefusesWhatCannotBe) {
   const TempDir folder;
   const auto publisher = OpenPublisher(folder.Path("a.ring"));
@@ -563,6 +649,39 @@ TEST(RingFeed, WhatLayInTheRingWhileNobodyLookedIsAsOldAsItIs) {
   EXPECT_EQ(reader.core.Find("S")->received.value, now.value + 30 * kNsPerSec) << "it looks all the time now";
 }
 
+// The time is another process's word: one that cannot be is none.
+TEST(RingFeed, AnOldPriceIsNotFreshBecauseSomebodyWroteOverTheTime) {
+  for (const int64_t looked : {INT64_MAX, INT64_MIN, int64_t{-1}}) {
+    const TempDir folder;
+    const std::string path = folder.Path("a.ring");
+    const auto publisher = OpenPublisher(path);
+    publisher->Declare("S");
+    publisher->Publish(0, QuoteOf(1));
+    Overwrite(path, offsetof(RingHeader, consumer_looked_mono_ns),
+              std::string(reinterpret_cast<const char*>(&looked), sizeof(looked)));
+    Reader reader(path);
+    const MonoNs now = reader.core.clock.Now();
+    reader.core.clock.Advance(30 * kNsPerSec);
+    reader.feed->DoWork();
+    EXPECT_LE(reader.core.Find("S")->received.value, now.value) << looked;
+  }
+}
+
+TEST(RingFeed, APositionThatCannotBeIsCountedAlsoAtTheStart) {
+  const TempDir folder;
+  const std::string path = folder.Path("a.ring");
+  const auto publisher = OpenPublisher(path);
+  publisher->Declare("S");
+  for (int i = 0; i < 10; ++i) publisher->Publish(0, QuoteOf(i));
+  Overwrite(path, offsetof(RingHeader, head), std::string(8, '\x55'));
+  Reader reader(path);
+  reader.Drain();
+  EXPECT_EQ(reader.rejected(RejectReason::kMalformed), 1u);
+  publisher->Publish(0, QuoteOf(11));
+  reader.Drain();
+  EXPECT_EQ(reader.core.Find("S")->Get(Field::kBid).mantissa, 11);
+}
+
 TEST(RingFeed, ReadsEveryRingOfAFolder) {
   const TempDir folder;
   const auto a = OpenPublisher(folder.Path("a.ring"));
@@ -602,6 +721,70 @@ TEST(RingFile, OnePublisherAndOneBridge) {
   EXPECT_GE(info.st_blocks * 512, info.st_size) << "all of it is there: nothing to run out of later";
 }
 
+TEST(RingFile, AGroupIsGivenAlsoToTheRingThatIsThere) {
+  const TempDir folder;
+  const std::string path = folder.Path("a.ring");
+  OpenPublisher(path).reset();
+  const group* const mine = ::getgrgid(::getegid());
+  if (mine == nullptr) GTEST_SKIP() << "this user's group has no name";
+  Publisher::Options options;
+  options.file = SmallRing(path);
+  options.file.group = mine->gr_name;
+  RingError error;
+  const auto publisher = Publisher::Open(options, &error);
+  ASSERT_NE(publisher, nullptr) << error.message;
+  EXPECT_TRUE(publisher->adopted());
+  struct stat info{};
+  ASSERT_EQ(::stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0660u);
+}
+
+TEST(RingFile, OneThatAnybodyMayWriteIsNotRead) {
+  const TempDir folder;
+  const std::string path = folder.Path("a.ring");
+  const auto publisher = OpenPublisher(path);
+  ASSERT_EQ(::chmod(path.c_str(), 0666), 0);
+  const RingError error = BridgeError(path);
+  EXPECT_NE(error.message.find("everybody"), std::string::npos) << error.message;
+}
+
+// Publishers that begin at the same moment: one has the ring, and it is the one whose file is in place.
+TEST(RingFile, OfPublishersThatRaceOneWins) {
+  for (int round = 0; round < 50; ++round) {
+    const TempDir folder;
+    const std::string path = folder.Path("a.ring");
+    if (round % 2 != 0) {
+      OpenPublisher(path).reset();
+      Overwrite(path, offsetof(RingLayout, version), "\x63");
+    }
+    std::array<std::unique_ptr<RingFile>, 4> files;
+    std::array<RingError, 4> errors;
+    std::atomic<int> ready{0};
+    std::vector<std::thread> threads;
+    for (size_t i = 0; i < files.size(); ++i) {
+      threads.emplace_back([&, i] {
+        ready.fetch_add(1);
+        while (ready.load() != static_cast<int>(files.size())) std::this_thread::yield();
+        files[i] = RingFile::OpenForPublisher(SmallRing(path), false, &errors[i]);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    int winners = 0;
+    for (size_t i = 0; i < files.size(); ++i) {
+      if (files[i] == nullptr) {
+        EXPECT_EQ(errors[i].code, RingErrorCode::kBusy) << errors[i].message;
+      } else {
+        ++winners;
+        EXPECT_TRUE(files[i]->IsInPlace());
+      }
+    }
+    EXPECT_EQ(winners, 1) << round;
+    size_t entries = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(folder.Path(""))) entries += entry.is_regular_file();
+    EXPECT_EQ(entries, 1u) << "nothing else is left behind";
+  }
+}
+
 TEST(RingFeed, AnotherSizeIsANewFileAndTheOldOneIsReadToItsEnd) {
   const TempDir folder;
   const std::string path = folder.Path("a.ring");
@@ -632,6 +815,7 @@ TEST(Publisher, SaysWhenAnotherFileTookItsPlace) {
   const TempDir folder;
   const std::string path = folder.Path("a.ring");
   const auto publisher = OpenPublisher(path);
+  publisher->Declare("S");
   ASSERT_EQ(::unlink(path.c_str()), 0);
   const auto other = OpenPublisher(path);
   Publisher::Result result;
@@ -639,6 +823,10 @@ TEST(Publisher, SaysWhenAnotherFileTookItsPlace) {
   while ((result = publisher->Heartbeat()) != Publisher::Result::kLost && std::chrono::steady_clock::now() < end) {
   }
   EXPECT_EQ(result, Publisher::Result::kLost);
+  EXPECT_EQ(publisher->Publish(0, QuoteOf(1)), Publisher::Result::kLost);
+  EXPECT_EQ(publisher->Reset(0), Publisher::Result::kLost);
+  EXPECT_EQ(publisher->PublishDocument({.key_class = "positions", .fields = {}, .value = "1"}),
+            Publisher::Result::kLost);
   EXPECT_EQ(other->Heartbeat(), Publisher::Result::kPublished);
 }
 

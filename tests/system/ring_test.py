@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shared-memory ring with the real binary: the examples, and whatever can happen to either end or to the file."""
+import ctypes
 import json
 import os
 import pathlib
@@ -173,6 +174,69 @@ class Examples(RingCase):
                                text=True).stdout.split("\n")
         ours = {name.split()[-1] for name in names if name and "tickbridge" in name}
         self.assertEqual(ours, set())
+
+
+class Options(ctypes.Structure):
+    """tbp_options, and what a later release may add to it."""
+    _fields_ = [("size", ctypes.c_size_t), ("max_symbols", ctypes.c_uint32), ("guard_sigbus", ctypes.c_uint32),
+                ("ring_bytes", ctypes.c_uint64), ("group", ctypes.c_char_p), ("pending_documents_max", ctypes.c_uint32),
+                ("reserved", ctypes.c_uint32), ("later", ctypes.c_uint64)]
+
+
+class Abi(RingCase):
+    FULL, INVALID = -1, -2
+
+    def setUp(self):
+        super().setUp()
+        self.library = ctypes.CDLL(str(LIBRARY))
+        self.library.tbp_open.restype = ctypes.c_void_p
+
+    def open(self, options=None):
+        error = ctypes.create_string_buffer(512)
+        handle = self.library.tbp_open(self.ring.encode(), options and ctypes.byref(options), error, len(error))
+        return ctypes.c_void_p(handle), error.value.decode()
+
+    def test_null_is_an_error_and_no_crash(self):
+        library = self.library
+        self.assertEqual(library.tbp_open(None, None, None, 0), None)
+        handle, error = self.open()
+        self.assertTrue(handle, error)
+        tick = ctypes.create_string_buffer(1024)
+        for publisher in (handle, None):
+            symbol = library.tbp_declare(publisher, b"S")
+            self.assertEqual(symbol, 0 if publisher else self.INVALID)
+            self.assertEqual(library.tbp_declare(publisher, None), self.INVALID)
+            self.assertEqual(library.tbp_publish(publisher, 0, None), self.INVALID)
+            self.assertEqual(library.tbp_publish(publisher, -1, tick), self.INVALID)
+            self.assertEqual(library.tbp_publish_document(publisher, None, None, 0, b"1", 1, 0), self.INVALID)
+            self.assertEqual(library.tbp_publish_document(publisher, b"positions", None, 1, b"1", 1, 0), self.INVALID)
+            library.tbp_get_counts(publisher, None)
+        self.assertEqual(library.tbp_publish(None, 0, tick), self.INVALID)
+        self.assertEqual(library.tbp_publish_trade(None, 0, ctypes.c_int64(1), 0, ctypes.c_int64(1), 0,
+                                                   ctypes.c_uint64(0)), self.INVALID)
+        self.assertEqual(library.tbp_reset(None, 0), self.INVALID)
+        self.assertEqual(library.tbp_heartbeat(None), self.INVALID)
+        self.assertEqual(library.tbp_publish_document(None, b"positions", None, 0, b"1", 1, 0), self.INVALID)
+        self.assertEqual(library.tbp_parse_decimal(None, tick), self.INVALID)
+        self.assertEqual(library.tbp_parse_decimal(b"1", None), self.INVALID)
+        library.tbp_close(None)
+        library.tbp_close(handle)
+
+    def test_options_of_this_release_and_of_a_later_one(self):
+        first = Options.later.offset
+        for size in (first, first + 8):
+            handle, error = self.open(Options(size=size, max_symbols=2, later=2**64 - 1))
+            self.assertTrue(handle, error)
+            self.assertEqual([self.library.tbp_declare(handle, name) for name in (b"A", b"B", b"C")],
+                             [0, 1, self.FULL])
+            self.library.tbp_close(handle)
+        for options, what in ((Options(size=0), "size is 0"), (Options(size=first - 8), "sizeof"),
+                              (Options(size=first, reserved=1), "reserved"),
+                              (Options(size=first, ring_bytes=1000), "power of two"),
+                              (Options(size=first, group=b"no such group"), "no such group")):
+            handle, error = self.open(options)
+            self.assertFalse(handle)
+            self.assertIn(what, error)
 
 
 class Comings(RingCase):
