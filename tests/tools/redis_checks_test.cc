@@ -166,6 +166,34 @@ TEST_F(RedisChecksTest, SeesPersistenceAndKeepsItWhereSomebodyNeedsIt) {
   }
 }
 
+TEST_F(RedisChecksTest, AppliesNothingWhereItDoesNotKnowWhatIsKept) {
+  facts_.config["save"] = "3600 1";
+  facts_.config["maxmemory"] = "1000000";
+  facts_.config["maxmemory-policy"] = "allkeys-lru";
+  facts_.config["appendonly"] = "yes";
+  facts_.info.clear();
+  facts_.refused = {{"INFO", "NOPERM"}};
+  for (const Finding& finding : Check()) EXPECT_TRUE(finding.apply.empty()) << finding.check << ": INFO was refused";
+}
+
+TEST_F(RedisChecksTest, AppliesNothingAtAReplica) {
+  facts_.config["save"] = "3600 1";
+  facts_.config["timeout"] = "60";
+  facts_.info["role"] = "slave";
+  for (const Finding& finding : Check()) {
+    EXPECT_TRUE(finding.apply.empty()) << finding.check << ": it is not the server that the bridge writes to";
+  }
+}
+
+TEST_F(RedisChecksTest, SaysThatReplicasBecomeEmptyToo) {
+  facts_.config["save"] = "3600 1";
+  facts_.info["connected_slaves"] = "1";
+  for (const Finding& finding : Check()) {
+    if (finding.check != "redis.save") continue;
+    EXPECT_NE(finding.loses.find("replicas"), std::string::npos) << finding.loses;
+  }
+}
+
 TEST_F(RedisChecksTest, SeesForksAndHugePages) {
   facts_.info["latest_fork_usec"] = "400";
   ExpectOnly("redis.fork", Severity::kInfo, "400 us");
