@@ -293,9 +293,12 @@ void Checker::Persistence() {
     AddSetting("redis.appendonly", Severity::kWarn, "appendonly yes",
                "every write goes to a file as well, which is rewritten in a fork", "appendonly", "no", loses);
   } else if (Setting("appendfsync").value_or("") == "always") {
-    AddSetting("redis.appendfsync", Severity::kBad, "appendonly yes, appendfsync always",
-               "every turn of the server waits for the disk", "appendfsync", "everysec",
-               "at a crash of the host, up to a second of writes");
+    // Somebody may have chosen that for the keys that are kept.
+    Add("redis.appendfsync", Severity::kBad, absl::StrCat("appendonly yes, appendfsync always; ", kept),
+        "every turn of the server waits for the disk",
+        "a server of its own for the bridge; or CONFIG SET appendfsync everysec, which may lose up to a second of "
+        "writes "
+        "at a crash of the host");
   } else {
     Add("redis.appendonly", Severity::kWarn, absl::StrCat("appendonly yes; ", kept),
         "every write goes to a file as well, which is rewritten in a fork", "a server of its own for the bridge");
