@@ -66,8 +66,10 @@ bool Answers(ServerReply::Kind reply, InFlight::Kind command) {
 }
 
 // Whether a refused MSETEX would be refused with any keys: it is unknown here, or forbidden. The other way is a key
-// that may not be written.
-bool IsAboutTheCommand(std::string_view error) { return !absl::StrContains(ShownError(error), "key"); }
+// that may not be written. (The refusal may name the user, who may be called anything but for spaces.)
+bool IsAboutTheCommand(std::string_view error) {
+  return RedisErrorCode(error) != "NOPERM" || absl::StrContains(error, " to run the ");
+}
 
 }  // namespace
 
@@ -445,7 +447,10 @@ void Lane::Lost(const InFlight& entry, bool first_at_disconnect) {
 }
 
 int Lane::FillWindow(MonoNs now) {
-  if (now < resume_at_) return 0;
+  if (now < resume_at_) {
+    pacer_.OnFeedLimited();  // it is we who hold back: that says nothing of what the server can take
+    return 0;
+  }
   if (server_clock_.known() && !awaits_time_ && (clock_in_doubt_ || now - asked_time_at_ > kAskTimeNs)) {
     asked_time_at_ = now;
     awaits_time_ = true;
@@ -465,12 +470,15 @@ int Lane::FillWindow(MonoNs now) {
   // They take turns at being first, so that neither keeps the other waiting.
   documents_first_ = !documents_first_;
   int work = 0;
+  bool ran_out = true;  // of both
   for (const bool documents : {documents_first_, !documents_first_}) {
     const auto left = static_cast<uint32_t>(std::max<int64_t>(int64_t{allowance} - work, 0));
-    work += documents ? documents_.Fill(&outbox_, std::min(left, kDocumentsPerCycle), now)
-                      : prices_.Fill(&outbox_, std::min(left, kPricesPerCycle), now);
+    const uint32_t most = std::min(left, documents ? kDocumentsPerCycle : kPricesPerCycle);
+    const int taken = documents ? documents_.Fill(&outbox_, most, now) : prices_.Fill(&outbox_, most, now);
+    ran_out = ran_out && static_cast<uint32_t>(taken) < most;
+    work += taken;
   }
-  if (static_cast<uint32_t>(work) < std::min(allowance, kPricesPerCycle) && outbox_.HasRoom()) pacer_.OnFeedLimited();
+  if (ran_out && outbox_.HasRoom()) pacer_.OnFeedLimited();
   work += prices_.Refresh(&outbox_, now);
   SettleUnsent(now);
   if (outbox_.commands() == 0 && now - pinged_at_ > kIdlePingNs) SendBare(InFlight::Kind::kPing, kPing, now);

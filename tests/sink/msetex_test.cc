@@ -115,6 +115,24 @@ TEST_F(MsetexTest, DoesWithoutWhereItIsForbidden) {
   EXPECT_EQ(Calls("setex") + Calls("psetex"), kSymbols);
 }
 
+// Redis and Valkey name the user in the refusal, and users have all kinds of names.
+TEST_F(MsetexTest, AsksOnlyOnceWhereItIsForbidden) {
+  user_ = "key";
+  ASSERT_EQ(redis_.Call({"ACL", "SETUSER", user_, "on", "nopass", "allkeys", "+@all", "-msetex"}), "OK");
+  Build(DefaultKeyClasses(), Lane::Options{});
+  ASSERT_TRUE(WaitFor([this] {
+    QuoteAll(10'000);
+    return Drain() && lane_->counts().errors->Get() > 0;
+  }));
+  const uint64_t errors = lane_->counts().errors->Get();
+  for (int64_t bid = 20'000; bid < 50'000; bid += 10'000) {
+    QuoteAll(bid);
+    ASSERT_TRUE(Drain());
+    ExpectAllWritten(bid);
+  }
+  EXPECT_EQ(lane_->counts().errors->Get(), errors);
+}
+
 TEST_F(MsetexTest, KeepsABatchThatTheServerHasNoRoomFor) {
   ASSERT_EQ(redis_.Call({"CONFIG", "SET", "maxmemory", "1"}), "OK");
   QuoteAll(10'000);
