@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The step from a decoded tick to the dirty queue, against the least that its protocol can cost: a bare seqlock write
-// of as many words, the exchange, and a push to the same queue.
+// The steps from a decoded tick to the dirty queue, each alone and together, against the least that the protocol can
+// cost: a bare seqlock write of as many words, the exchange, and a push to the same queue.
 #include <benchmark/benchmark.h>
 #include <concurrentqueue.h>
 
@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/cycles.h"
 #include "core/dirty_queue.h"
 #include "core/latest_table.h"
 #include "core/memory.h"
@@ -54,16 +55,17 @@ using Clock = std::chrono::steady_clock;
 template <typename Write, typename Drain>
 void TimeRounds(benchmark::State& state, uint32_t symbols, Write write, Drain drain) {
   int64_t round = 0;
+  Cycles cycles;
   for (auto _ : state) {
     const auto begin = Clock::now();
+    cycles.Start();
     write(++round);
+    cycles.Stop();
     const std::chrono::duration<double> took = Clock::now() - begin;
     state.SetIterationTime(took.count());
     drain();
   }
-  state.SetItemsProcessed(state.iterations() * symbols);
-  state.counters["ns_per_tick"] = benchmark::Counter(static_cast<double>(state.iterations() * symbols) * 1e-9,
-                                                     benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  ReportPerItem(state, cycles, state.iterations() * symbols, "ns_per_tick");
 }
 
 void BM_Core_BareSeqlockAndPush(benchmark::State& state) {
@@ -99,7 +101,8 @@ void BM_Core_BareSeqlockAndPush(benchmark::State& state) {
 }
 BENCHMARK(BM_Core_BareSeqlockAndPush)->Arg(kSymbols)->UseManualTime();
 
-template <Tick (*kMake)(int64_t)>
+// `conflate`: nobody takes the ids, so that each tick but the first of a symbol finds its mark set.
+template <Tick (*kMake)(int64_t), bool conflate = false>
 void MergeAndMark(benchmark::State& state) {
   const auto symbols = static_cast<uint32_t>(state.range(0));
   LatestTable table({symbols, 0});
@@ -122,6 +125,7 @@ void MergeAndMark(benchmark::State& state) {
         }
       },
       [&] {
+        if (conflate) return;
         size_t count = 0;
         while (const size_t n = dirty.Take(0, taken)) {
           for (size_t i = 0; i < n; ++i) dirty.Begin(taken[i]);
@@ -130,6 +134,7 @@ void MergeAndMark(benchmark::State& state) {
         if (count != symbols) state.SkipWithError("an id was lost");
       });
 }
+BENCHMARK(MergeAndMark<QuoteTick, true>)->Name("BM_Core_MergeQuoteConflated")->Arg(kSymbols)->UseManualTime();
 BENCHMARK(MergeAndMark<QuoteTick>)->Name("BM_Core_MergeQuoteAndMark")->Arg(kSymbols)->Arg(100'000)->UseManualTime();
 
 // The same, in huge pages where they are to be had.
@@ -145,6 +150,46 @@ BENCHMARK(MergeQuoteInHugePages)
     ->UseManualTime();
 BENCHMARK(MergeAndMark<TradeTick>)->Name("BM_Core_MergeTradeAndMark")->Arg(kSymbols)->UseManualTime();
 
+void BM_LatestTable_Merge(benchmark::State& state) {
+  LatestTable table({kSymbols, 0});
+  const std::vector<SymbolId> order = Order(kSymbols);
+  Tick tick = QuoteTick(2'100'000);
+  TimeRounds(
+      state, kSymbols,
+      [&](int64_t round) {
+        tick.quote_time.value += round;
+        for (const SymbolId id : order) table.Merge(id, tick, {});
+      },
+      [] {});
+  Quote quote;
+  if (!table.TryLoad(order[0], &quote) || quote.sequence != static_cast<uint64_t>(state.iterations())) {
+    state.SkipWithError("a tick was lost");
+  }
+}
+BENCHMARK(BM_LatestTable_Merge)->UseManualTime();
+
+// The hand-off alone, by one thread: what both of its sides cost together without a cache line that travels.
+void BM_DirtyQueue_MarkTakeBegin(benchmark::State& state) {
+  const auto symbols = static_cast<uint32_t>(state.range(0));
+  LatestTable table({symbols, 0});
+  DirtyQueue dirty(&table, 1, 1);
+  const std::vector<SymbolId> order = Order(symbols);
+  std::vector<SymbolId> taken(64);  // as the sink does
+  TimeRounds(
+      state, symbols,
+      [&](int64_t round) {
+        for (const SymbolId id : order) dirty.Mark(0, id, MonoNs{round});
+        size_t count = 0;
+        while (const size_t n = dirty.Take(0, taken)) {
+          for (size_t i = 0; i < n; ++i) dirty.Begin(taken[i]);
+          count += n;
+        }
+        if (count != symbols) state.SkipWithError("an id was lost");
+      },
+      [] {});
+}
+BENCHMARK(BM_DirtyQueue_MarkTakeBegin)->Arg(kSymbols)->UseManualTime();
+
 void BM_SymbolTable_Find(benchmark::State& state) {
   const auto symbols = static_cast<uint32_t>(state.range(0));
   SymbolTable table(symbols);
@@ -155,10 +200,13 @@ void BM_SymbolTable_Find(benchmark::State& state) {
   }
   std::shuffle(names.begin(), names.end(), std::mt19937_64(kSeed));
   size_t at = 0;
+  Cycles cycles;
   for (auto _ : state) {
     benchmark::DoNotOptimize(table.Find(names[at]));
     if (++at == names.size()) at = 0;
   }
+  cycles.Stop();
+  cycles.Report(state, state.iterations());
 }
 BENCHMARK(BM_SymbolTable_Find)->Arg(kSymbols);
 
@@ -169,11 +217,14 @@ void BM_LatestTable_TryLoad(benchmark::State& state) {
   const std::vector<SymbolId> order = Order(kSymbols);
   size_t at = 0;
   Quote quote;
+  Cycles cycles;
   for (auto _ : state) {
     if (!table.TryLoad(order[at], &quote)) state.SkipWithError("torn");
     benchmark::DoNotOptimize(quote);
     if (++at == order.size()) at = 0;
   }
+  cycles.Stop();
+  cycles.Report(state, state.iterations());
 }
 BENCHMARK(BM_LatestTable_TryLoad);
 

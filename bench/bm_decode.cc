@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/cycles.h"
 #include "core/dirty_queue.h"
 #include "feed/line_splitter.h"
 #include "feed/ndjson_decoder.h"
@@ -77,12 +78,9 @@ size_t Play(const std::string& text, NdjsonDecoder* decoder, LineSplitter* split
   return lines;
 }
 
-void Report(benchmark::State& state, size_t bytes) {
-  state.SetItemsProcessed(static_cast<int64_t>(kLines) * state.iterations());
+void Report(benchmark::State& state, const Cycles& cycles, size_t bytes) {
   state.counters["line_bytes"] = static_cast<double>(bytes) / kLines;
-  state.counters["ns_per_tick"] =
-      benchmark::Counter(static_cast<double>(kLines) * static_cast<double>(state.iterations()) * 1e-9,
-                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  ReportPerItem(state, cycles, static_cast<int64_t>(kLines) * state.iterations(), "ns_per_tick");
 }
 
 // The whole way: lines, decoder, symbol, slot, dirty queue (which is emptied as a sink would, outside of the time).
@@ -94,8 +92,11 @@ void BM_Decode_NdjsonToSlot(benchmark::State& state) {
   NdjsonDecoder decoder(ingest.get(), {.fast_path = state.range(1) != 0});
   LineSplitter splitter;
   size_t lines = 0;
+  Cycles cycles;
   for (auto _ : state) {
+    cycles.Start();
     lines += Play(text, &decoder, &splitter);
+    cycles.Stop();
     state.PauseTiming();
     core.DrainDirty();
     state.ResumeTiming();
@@ -104,7 +105,7 @@ void BM_Decode_NdjsonToSlot(benchmark::State& state) {
       lines) {
     state.SkipWithError("lines were lost");
   }
-  Report(state, text.size());
+  Report(state, cycles, text.size());
 }
 BENCHMARK(BM_Decode_NdjsonToSlot)
     ->ArgNames({"shape", "fast"})
@@ -122,8 +123,10 @@ void BM_Decode_NdjsonOnly(benchmark::State& state) {
   for (uint32_t i = 0; i < kSymbols; ++i) ingest->OnTick(SynthSymbolName(i), newest);
   NdjsonDecoder decoder(ingest.get(), {.fast_path = state.range(1) != 0});
   LineSplitter splitter;
+  Cycles cycles;
   for (auto _ : state) Play(text, &decoder, &splitter);
-  Report(state, text.size());
+  cycles.Stop();
+  Report(state, cycles, text.size());
 }
 BENCHMARK(BM_Decode_NdjsonOnly)->ArgNames({"shape", "fast"})->ArgsProduct({{kFull}, {1, 0}});
 
