@@ -3,11 +3,14 @@
  *
  * Link libtickbridge_publisher.so, or libtickbridge_publisher.a and the C++ runtime (-lstdc++).
  *
+ *   // the bridge has [feed.x] type = "shm", path = "local"
  *   char error[256];
- *   tbp_publisher* p = tbp_open("local", NULL, error, sizeof error);     the bridge: [feed.x] type = "shm", path = "local"
+ *   tbp_publisher* p = tbp_open("local", NULL, error, sizeof error);
  *   int32_t mnq = tbp_declare(p, "MNQZ5");
- *   tbp_publish_quote(p, mnq, 2100000, 2100050, -2, 12, 7, 0, 0);        21000.00 x 12 at 21000.50 x 7
- *   tbp_heartbeat(p);                                                    a few times a second
+ *   // 21000.00 x 12 at 21000.50 x 7
+ *   tbp_publish_quote(p, mnq, 2100000, 2100050, -2, 12, 7, 0, 0);
+ *   // a few times a second
+ *   tbp_heartbeat(p);
  *   tbp_close(p);
  *
  * Units: prices and sizes are exact decimals, mantissa * 10^exponent, at most 18 digits, exponents -18 to 18. Venue
@@ -15,7 +18,8 @@
  * Threading: one thread at a time a publisher. After a fork the child must not use it.
  * Errors: the calls that send return TBP_PUBLISHED or TBP_KEPT (both fine), or a negative code; TBP_INVALID also for a
  * NULL that is not allowed. Nothing throws, blocks or ends the process, but see guard_sigbus.
- * Full ring: ticks are kept, conflated, and sent first when there is room, by the next call. Nothing has to be repeated.
+ * Full ring: ticks are kept, conflated, and sent first when there is room, by the next call. Nothing has to be sent
+ * again.
  * ABI: the functions and structs of this header do not change within soname version 0.
  */
 #ifndef TICKBRIDGE_PUBLISHER_H_
@@ -46,7 +50,18 @@ enum {
 };
 
 /* Fields of a tick; bit (1 << field) of `given` and `cleared`. */
-enum { TBP_BID, TBP_ASK, TBP_BID_SIZE, TBP_ASK_SIZE, TBP_LAST, TBP_LAST_SIZE, TBP_VOLUME, TBP_HIGH, TBP_LOW, TBP_FIELDS };
+enum {
+  TBP_BID,
+  TBP_ASK,
+  TBP_BID_SIZE,
+  TBP_ASK_SIZE,
+  TBP_LAST,
+  TBP_LAST_SIZE,
+  TBP_VOLUME,
+  TBP_HIGH,
+  TBP_LOW,
+  TBP_FIELDS
+};
 
 enum { TBP_STATUS_OK, TBP_STATUS_HALTED, TBP_STATUS_GAP, TBP_STATUS_CLOSED };
 
@@ -70,12 +85,12 @@ typedef struct tbp_tick {
 } tbp_tick;
 
 typedef struct tbp_options {
-  size_t size;              /* sizeof(tbp_options): later releases may add to it */
-  uint32_t max_symbols;     /* 0: 16384 */
-  uint32_t guard_sigbus;    /* 1: a truncated file is caught by a SIGBUS handler of the process, and TBP_LOST comes of
-                               it; 0: the process's own handler, or its end */
-  uint64_t ring_bytes;      /* of the data, a power of two from 64 KiB to 1 GiB; 0: 4 MiB, room for 65536 ticks */
-  const char* group;        /* whose members may run the bridge (mode 0660); NULL: this user only (mode 0640) */
+  size_t size;           /* sizeof(tbp_options): later releases may add to it */
+  uint32_t max_symbols;  /* 0: 16384 */
+  uint32_t guard_sigbus; /* 1: a truncated file is caught by a SIGBUS handler of the process, and TBP_LOST comes of
+                            it; 0: the process's own handler, or its end */
+  uint64_t ring_bytes;   /* of the data, a power of two from 64 KiB to 1 GiB; 0: 4 MiB, room for 65536 ticks */
+  const char* group;     /* whose members may run the bridge (mode 0660); NULL: this user only (mode 0640) */
   uint32_t pending_documents_max; /* refused documents that are kept; 0: 1024 */
   uint32_t reserved;              /* 0 */
 } tbp_options;
@@ -119,8 +134,8 @@ TBP_API int tbp_publish_trade(tbp_publisher* publisher, int32_t symbol, int64_t 
 TBP_API int tbp_reset(tbp_publisher* publisher, int32_t symbol);
 
 /* A document: the newest value of its key wins. `value`: JSON text, one value (that it is sound in itself is checked by
- * the bridge); NULL deletes the key. `ttl_ns`: 0 for the class's. The line that it makes may have 1 MiB, or a quarter of
- * the ring. Allocates. */
+ * the bridge); NULL deletes the key. `ttl_ns`: 0 for the class's. The line that it makes may have 1 MiB, or a quarter
+ * of the ring. Allocates. */
 TBP_API int tbp_publish_document(tbp_publisher* publisher, const char* key_class, const tbp_field* fields,
                                  size_t field_count, const char* value, size_t value_bytes, int64_t ttl_ns);
 

@@ -16,17 +16,17 @@
 
 namespace tickbridge {
 
+struct TableAges {
+  int64_t age_ms = 0;          // since the newest tick was received
+  int64_t source_age_ms = -1;  // since its source showed a sign of life; -1: that source is dead
+};
+
 struct QuoteRow {
   std::string symbol;
   bool present = false;
-  std::string value;    // as in Redis
-  int64_t ttl_ms = -2;  // left; -1: the key never expires, -2: not known
-  // Of a row that came from the shared table.
-  struct OfTable {
-    int64_t age_ms = 0;          // since the newest tick was received
-    int64_t source_age_ms = -1;  // since its source showed a sign of life; -1: that source is dead
-  };
-  std::optional<OfTable> table = {};
+  std::string value;                    // as in Redis
+  int64_t ttl_ms = -2;                  // left; -1: the key never expires, -2: not known
+  std::optional<TableAges> table = {};  // of a row that came from the shared table
 };
 
 // One row a symbol, in their order: MGET and, `with_ttl`, PTTL of each, some hundred to a round trip.
