@@ -29,7 +29,7 @@ class SharedStage {
       table_.Merge(symbols_.Insert(names_.back()), tick, {MonoNs{1}, UnixMs{1}, kNoSource});
     }
     shared_->GoLive(MonoNs{1});
-    reader_ = *TableReader::Open(path_);
+    reader_ = TableReader::Open(path_);
   }
   ~SharedStage() { ::unlink(path_.c_str()); }
   SharedStage(const SharedStage&) = delete;

@@ -64,21 +64,24 @@ void Ingest::SetRecordingClock(UnixMs time) noexcept {
   context_.clock = recording_clock_;
 }
 
-void Ingest::OnTick(std::string_view symbol, const Tick& tick) noexcept {
-  counts_.records->Add();
+void Ingest::SetReceived(MonoNs received) noexcept {
+  context_.received = received;
+  if (!options_.replay) context_.clock = ToUnixMs(core_.clock->ToUnix(received));
+}
+
+inline std::optional<RejectReason> Ingest::Check(const Tick& tick) noexcept {
   const VenueNs venue_time = std::max(tick.quote_time, tick.trade_time);
   if (options_.replay) {
     if (const UnixMs time = ToUnixMs(venue_time); time > recording_clock_) SetRecordingClock(time);
   } else if (ToUnixMs(venue_time).value > now_unix_.value + options_.max_ahead_ns / kNsPerMs) {
-    return Reject(RejectReason::kFuture, symbol);
+    return RejectReason::kFuture;
   }
-  if ((tick.given | tick.cleared) == 0 && !tick.has_status) return Reject(RejectReason::kEmpty, symbol);
-  if (!price_class().allow_negative && HasNegativePrice(tick)) return Reject(RejectReason::kNegativePrice, symbol);
+  if ((tick.given | tick.cleared) == 0 && !tick.has_status) return RejectReason::kEmpty;
+  if (!price_class().allow_negative && HasNegativePrice(tick)) return RejectReason::kNegativePrice;
+  return std::nullopt;
+}
 
-  NameBuffer buffer;
-  symbol = OurName(symbol, &buffer);
-  const SymbolId id = Resolve(symbol);
-  if (id == kNoSymbol) return;
+inline void Ingest::Merge(SymbolId id, const Tick& tick) noexcept {
   bool volume_overflow = false;
   switch (core_.table->Merge(id, tick, context_, &volume_overflow)) {
     case MergeResult::kMerged:
@@ -87,10 +90,30 @@ void Ingest::OnTick(std::string_view symbol, const Tick& tick) noexcept {
       if (volume_overflow) counts_.volume_overflow->Add();
       return;
     case MergeResult::kStale:
-      return Reject(RejectReason::kStale, symbol);
+      return Reject(RejectReason::kStale, core_.symbols->Name(id));
     case MergeResult::kEmpty:
-      return Reject(RejectReason::kEmpty, symbol);
+      return Reject(RejectReason::kEmpty, core_.symbols->Name(id));
   }
+}
+
+void Ingest::OnTick(std::string_view symbol, const Tick& tick) noexcept {
+  counts_.records->Add();
+  if (const auto reason = Check(tick)) return Reject(*reason, symbol);
+  NameBuffer buffer;
+  const SymbolId id = Resolve(OurName(symbol, &buffer));
+  if (id != kNoSymbol) Merge(id, tick);
+}
+
+void Ingest::OnTick(SymbolId id, const Tick& tick) noexcept {
+  counts_.records->Add();
+  if (const auto reason = Check(tick)) return Reject(*reason, core_.symbols->Name(id));
+  if (core_.table->Owner(id) != options_.owner && ResolveSlow(core_.symbols->Name(id), id) == kNoSymbol) return;
+  Merge(id, tick);
+}
+
+SymbolId Ingest::Find(std::string_view symbol) const noexcept {
+  NameBuffer buffer;
+  return core_.symbols->Find(OurName(symbol, &buffer));
 }
 
 void Ingest::OnReset(std::string_view symbol) noexcept {

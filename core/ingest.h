@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -68,6 +69,14 @@ class Ingest {
 
   void OnTick(std::string_view symbol, const Tick& tick) noexcept;
   void OnReset(std::string_view symbol) noexcept;
+  // The same for a feed that names a symbol by a number of its own: what Find returned, once the name has been known by
+  // an OnTick or OnReset. Saves the look-up.
+  void OnTick(SymbolId id, const Tick& tick) noexcept;
+  SymbolId Find(std::string_view symbol) const noexcept;
+  // Brings the slot of an id into the cache.
+  void Prefetch(SymbolId id) const noexcept { core_.table->Prefetch(id); }
+  // For the records from here on, where that is known better: when they were received. Not later than the batch.
+  void SetReceived(MonoNs received) noexcept;
   void OnHeartbeat() noexcept;
   void OnDocument(const DocumentRecord& record);
   // A record that could not be decoded. `offset`: its first byte's place in the source. `text`: its bytes, for an
@@ -102,6 +111,10 @@ class Ingest {
 
  private:
   using NameBuffer = std::array<char, limits::kSymbolBytesMax>;
+
+  // Why no symbol could take the tick; nothing if one could.
+  std::optional<RejectReason> Check(const Tick& tick) noexcept;
+  void Merge(SymbolId id, const Tick& tick) noexcept;
 
   // The venue's name as ours; empty if that would be too long. `buffer` holds it where it differs.
   std::string_view OurName(std::string_view symbol, NameBuffer* buffer) const noexcept;

@@ -6,22 +6,57 @@
 namespace tickbridge {
 namespace {
 
-// The word `meta`, from the low bit: exponent of the ninth field (8), present (9), the fields that the feed counts
-// itself (3: Volume, High, Low), volume overflowed (1), status (3), restored (1), reset before it (1), the first six
-// fields cleared before it (6), source (32).
-struct Meta {
-  static constexpr unsigned kPresentShift = 8;
-  static constexpr unsigned kExplicitShift = 17;
-  static constexpr unsigned kOverflowShift = 20;
-  static constexpr unsigned kStatusShift = 21;
-  static constexpr unsigned kRestoredShift = 24;
-  static constexpr unsigned kWasResetShift = 25;
-  static constexpr unsigned kWasClearedShift = 26;
+// An exponent takes six bits of a word: itself + 18.
+constexpr unsigned kExponentBits = 6;
+constexpr uint64_t kExponentMask = (1 << kExponentBits) - 1;
+static_assert(kMaxExponent - kMinExponent <= static_cast<int>(kExponentMask));
+constexpr size_t kQuoteCount = 4;
+static_assert(kQuoteFields == 0xf && kTradeFields == 0x1f0);
+
+// The word `quote_meta`, from the low bit: the quote fields that are present (4), their exponents (24), Timestamp is
+// `clock_ms` (1), 3 bits free, source (32).
+struct QuoteMeta {
+  static constexpr uint64_t kPresent = kQuoteFields;
+  static constexpr unsigned kExponentShift = 4;
+  static constexpr uint64_t kClock = uint64_t{1} << 28;
   static constexpr unsigned kSourceShift = 32;
 };
+// The word `trade_meta`, from the low bit: the trade fields that are present (5), their exponents (30), status (2), the
+// fields that the feed counts itself (3: Volume, High, Low), volume overflowed (1), restored (1), reset before it (1),
+// the first six fields cleared before it (6).
+struct TradeMeta {
+  static constexpr uint64_t kPresent = kTradeFields >> kQuoteCount;
+  static constexpr unsigned kExponentShift = 5;
+  static constexpr unsigned kStatusShift = 35;
+  static constexpr unsigned kExplicitShift = 37;
+  static constexpr uint64_t kOverflow = uint64_t{1} << 40;
+  static constexpr uint64_t kRestored = uint64_t{1} << 41;
+  static constexpr uint64_t kWasReset = uint64_t{1} << 42;
+  static constexpr unsigned kWasClearedShift = 43;
+};
 
-constexpr size_t kNinth = kFieldCount - 1;
-static_assert(Index(Field::kLow) == kNinth);
+constexpr bool IsQuote(size_t field) { return field < kQuoteCount; }
+// Where the exponent of a field lies in the word of its group.
+constexpr unsigned ExponentShift(size_t field) {
+  return static_cast<unsigned>(IsQuote(field) ? QuoteMeta::kExponentShift + kExponentBits * field
+                                              : TradeMeta::kExponentShift + kExponentBits * (field - kQuoteCount));
+}
+int8_t ExponentOf(uint64_t quote_meta, uint64_t trade_meta, size_t field) noexcept {
+  const uint64_t bits = (IsQuote(field) ? quote_meta : trade_meta) >> ExponentShift(field) & kExponentMask;
+  return static_cast<int8_t>(static_cast<int>(bits) + kMinExponent);
+}
+FieldMask PresentOf(uint64_t quote_meta, uint64_t trade_meta) noexcept {
+  return static_cast<FieldMask>((quote_meta & QuoteMeta::kPresent) | (trade_meta & TradeMeta::kPresent) << kQuoteCount);
+}
+
+int64_t VenueMs(uint64_t quote_time_ns, uint64_t trade_time_ns) noexcept {
+  return ToUnixMs(VenueNs{std::max(quote_time_ns, trade_time_ns)}).value;
+}
+
+// Tries of Load before it takes the writer for stuck: under a living one each takes as long as a line takes from core
+// to core, some 0.1 µs.
+constexpr int kLoadAttempts = 4'096;
+
 constexpr FieldMask kSummaryFields = Bit(Field::kVolume) | Bit(Field::kHigh) | Bit(Field::kLow);
 constexpr unsigned kSummaryShift = static_cast<unsigned>(Field::kVolume);
 
@@ -29,67 +64,125 @@ constexpr unsigned kSummaryShift = static_cast<unsigned>(Field::kVolume);
 constexpr FieldMask kClearableFields = kQuoteFields | Bit(Field::kLast) | Bit(Field::kLastSize);
 static_assert(kClearableFields == 0x3f);
 
-bool InRange(const Quote& quote) noexcept {
-  for (size_t field = 0; field < kFieldCount; ++field) {
-    const Decimal value = quote.value[field];
-    if ((quote.present >> field & 1) == 0) continue;
-    if (value.mantissa > kMaxMantissa || value.mantissa < -kMaxMantissa) return false;
-    if (value.exponent < kMinExponent || value.exponent > kMaxExponent) return false;
-  }
-  return quote.timestamp.value >= 0 && quote.timestamp.value <= limits::kUnixMsMax;
-}
-
 // Reads of the owner's own words need no order: nobody else writes them.
 constexpr auto kOwn = std::memory_order_relaxed;
 
 }  // namespace
 
+bool InRange(const Quote& quote) noexcept {
+  // Every field, present or not, without branches: what is absent was once in range, too, or is 0.
+  bool out = quote.timestamp.value < 0 || quote.timestamp.value > limits::kUnixMsMax ||
+             static_cast<uint8_t>(quote.status) > static_cast<uint8_t>(Status::kClosed);
+  for (const Decimal& value : quote.value) {
+    out |= static_cast<uint64_t>(value.mantissa) + uint64_t{kMaxMantissa} > 2 * uint64_t{kMaxMantissa};
+    out |= value.exponent < kMinExponent || value.exponent > kMaxExponent;
+  }
+  return !out;
+}
+
 // One write to a slot, between the odd version and the even one. Holds the packed words in registers.
 struct LatestTable::Editor {
-  explicit Editor(Slot& s) noexcept
-      : slot(s),
-        version(s.version.load(kOwn)),
-        exponents(s.exponents.load(kOwn)),
-        meta(s.meta.load(kOwn)),
-        present(static_cast<FieldMask>((meta >> Meta::kPresentShift) & 0x1ff)) {
+  // `with_trade`: the trade group's line is needed, too. A quote leaves it alone.
+  Editor(LatestTable& table, SymbolId id, bool with_trade) noexcept
+      : slot(table.slots_[Index(id)]),
+        snapshot(table.snapshots_[Index(id)]),
+        version(slot.version.load(kOwn)),
+        quote_meta(slot.quote_meta.load(kOwn)),
+        trade_meta(with_trade ? slot.trade_meta.load(kOwn) : 0),
+        trade_loaded(with_trade) {
     // Relaxed is enough: every payload store below is a release (2), which keeps this one before it.
     slot.version.store(version + 1, std::memory_order_relaxed);
   }
 
-  // Publishes the packed words and ends the write.
+  // Ends the write.
   void Finish() noexcept {
-    meta = (meta & ~(uint64_t{0x1ff} << Meta::kPresentShift)) | uint64_t{present} << Meta::kPresentShift;
-    slot.exponents.store(exponents, std::memory_order_release);  // (2)
-    slot.meta.store(meta, std::memory_order_release);            // (2)
-    slot.version.store(version + 2, std::memory_order_release);  // (4)
+    if (trade_loaded) slot.trade_meta.store(trade_meta, std::memory_order_release);  // (2)
+    slot.quote_meta.store(quote_meta, std::memory_order_release);                    // (2)
+    version += 2;
+    slot.version.store(version, std::memory_order_release);  // (4)
+    if (version % (2 * kSnapshotEvery) == 0) TakeSnapshot();
+  }
+  // Ends a write that counts as no merge.
+  void FinishUncounted() noexcept {
+    slot.sequence_offset.store(slot.sequence_offset.load(kOwn) - 1, std::memory_order_release);  // (2)
+    Finish();
   }
 
-  int8_t Exponent(size_t field) const noexcept {
-    return static_cast<int8_t>(field == kNinth ? meta & 0xff : exponents >> (8 * field) & 0xff);
+  // As a write to a slot, by the same pairs.
+  [[gnu::noinline]] void TakeSnapshot() noexcept {
+    constexpr auto kStore = std::memory_order_release;  // (2)
+    snapshot.version.store(version - 1, std::memory_order_relaxed);
+    snapshot.quote_meta.store(quote_meta, kStore);
+    snapshot.received_ns.store(slot.received_ns.load(kOwn), kStore);
+    snapshot.quote_time_ns.store(slot.quote_time_ns.load(kOwn), kStore);
+    snapshot.trade_time_ns.store(slot.trade_time_ns.load(kOwn), kStore);
+    for (size_t field = 0; field < kFieldCount; ++field) {
+      Mantissa(snapshot, field).store(Mantissa(slot, field).load(kOwn), kStore);
+    }
+    snapshot.trade_meta.store(slot.trade_meta.load(kOwn), kStore);
+    snapshot.sequence_offset.store(slot.sequence_offset.load(kOwn), kStore);
+    if (Clocked()) snapshot.clock_ms.store(slot.clock_ms.load(kOwn), kStore);
+    snapshot.version.store(version, std::memory_order_release);  // (4)
   }
+
+  void SetTradeBits(uint64_t mask, uint64_t bits) noexcept { trade_meta = (trade_meta & ~mask) | bits; }
+  void SetTradeBit(uint64_t bit, bool on) noexcept { SetTradeBits(bit, on ? bit : 0); }
+
+  int8_t Exponent(size_t field) const noexcept { return ExponentOf(quote_meta, trade_meta, field); }
   Decimal Get(Field field) const noexcept { return {Mantissa(slot, Index(field)).load(kOwn), Exponent(Index(field))}; }
-  bool Has(Field field) const noexcept { return (present & Bit(field)) != 0; }
+  bool Has(Field field) const noexcept {
+    return (IsQuote(Index(field)) ? quote_meta & Bit(field)
+                                  : trade_meta & static_cast<uint64_t>(Bit(field) >> kQuoteCount)) != 0;
+  }
+  // Of fields of one group.
+  [[gnu::always_inline]] void SetAbsent(FieldMask fields) noexcept {
+    quote_meta &= ~uint64_t(fields & kQuoteFields);
+    if ((fields & kTradeFields) != 0) SetTradeBits(uint64_t(fields & kTradeFields) >> kQuoteCount, 0);
+  }
 
   [[gnu::always_inline]] void Set(Field field, Decimal value) noexcept {
     const size_t at = Index(field);
     Mantissa(slot, at).store(value.mantissa, std::memory_order_release);  // (2)
-    const uint64_t exponent = static_cast<uint8_t>(value.exponent);
-    if (at == kNinth) {
-      meta = (meta & ~uint64_t{0xff}) | exponent;
+    const uint64_t mask = kExponentMask << ExponentShift(at);
+    const uint64_t exponent = static_cast<uint64_t>(value.exponent - kMinExponent) << ExponentShift(at);
+    if (IsQuote(at)) {
+      quote_meta = (quote_meta & ~mask) | exponent | Bit(field);
     } else {
-      exponents = (exponents & ~(uint64_t{0xff} << (8 * at))) | exponent << (8 * at);
+      SetTradeBits(mask, exponent | uint64_t(Bit(field)) >> kQuoteCount);
     }
-    present = static_cast<FieldMask>(present | Bit(field));
+  }
+
+  void SetQuoteTime(uint64_t time_ns) noexcept {
+    slot.quote_time_ns.store(time_ns, std::memory_order_release);  // (2)
+  }
+  void SetTradeTime(uint64_t time_ns) noexcept {
+    slot.trade_time_ns.store(time_ns, std::memory_order_release);  // (2)
+  }
+  uint64_t quote_time_ns() const noexcept { return slot.quote_time_ns.load(kOwn); }
+  uint64_t trade_time_ns() const noexcept { return slot.trade_time_ns.load(kOwn); }
+  // Whether Timestamp is a word of its own, and not the newer of the venue times.
+  bool Clocked() const noexcept { return (quote_meta & QuoteMeta::kClock) != 0; }
+  int64_t Timestamp() const noexcept {
+    return Clocked() ? slot.clock_ms.load(kOwn) : VenueMs(quote_time_ns(), trade_time_ns());
+  }
+  // After the venue times were set.
+  void SetTimestamp(int64_t unix_ms) noexcept {
+    if (unix_ms == VenueMs(quote_time_ns(), trade_time_ns())) {
+      quote_meta &= ~QuoteMeta::kClock;
+      return;
+    }
+    quote_meta |= QuoteMeta::kClock;
+    slot.clock_ms.store(unix_ms, std::memory_order_release);  // (2)
   }
 
   bool FeedCounts(Field field) const noexcept {
-    return (meta >> Meta::kExplicitShift & (Bit(field) >> kSummaryShift)) != 0;
+    return (trade_meta >> TradeMeta::kExplicitShift & (Bit(field) >> kSummaryShift)) != 0;
   }
-  void MarkFeedCounts(FieldMask fields) noexcept { meta |= uint64_t(fields >> kSummaryShift) << Meta::kExplicitShift; }
-  bool VolumeOverflowed() const noexcept { return (meta >> Meta::kOverflowShift & 1) != 0; }
-  void SetVolumeOverflowed(bool on) noexcept {
-    meta = (meta & ~(uint64_t{1} << Meta::kOverflowShift)) | uint64_t{on} << Meta::kOverflowShift;
+  void MarkFeedCounts(FieldMask fields) noexcept {
+    SetTradeBits(0, uint64_t(fields >> kSummaryShift) << TradeMeta::kExplicitShift);
   }
+  bool VolumeOverflowed() const noexcept { return (trade_meta & TradeMeta::kOverflow) != 0; }
+  void SetVolumeOverflowed(bool on) noexcept { SetTradeBit(TradeMeta::kOverflow, on); }
 
   // The fields of one group that the tick gives or clears. Unrolled: places and shifts are constants then, and which
   // fields come is what a branch predictor learns of a venue.
@@ -97,15 +190,23 @@ struct LatestTable::Editor {
   void TakeFields(const Tick& tick) noexcept {
     ((void)((tick.given & Bit(kFields)) != 0 ? Set(kFields, tick.value[Index(kFields)]) : void()), ...);
     constexpr auto kGroup = static_cast<FieldMask>((Bit(kFields) | ...));
-    present = static_cast<FieldMask>(present & ~(tick.cleared & kGroup));
+    if ((tick.cleared & kGroup) != 0) SetAbsent(static_cast<FieldMask>(tick.cleared & kGroup));
   }
   // For a Restore that is still to come.
   void NoteCleared(FieldMask cleared) noexcept {
-    meta |= uint64_t{static_cast<FieldMask>(cleared & kClearableFields)} << Meta::kWasClearedShift;
+    SetTradeBits(0, uint64_t{static_cast<FieldMask>(cleared & kClearableFields)} << TradeMeta::kWasClearedShift);
   }
-  void NoteReset() noexcept { meta |= uint64_t{1} << Meta::kWasResetShift; }
-  bool WasReset() const noexcept { return (meta >> Meta::kWasResetShift & 1) != 0; }
-  bool WasCleared(Field field) const noexcept { return (meta >> Meta::kWasClearedShift & Bit(field)) != 0; }
+  bool WasCleared(Field field) const noexcept { return (trade_meta >> TradeMeta::kWasClearedShift & Bit(field)) != 0; }
+  void NoteReset() noexcept { SetTradeBit(TradeMeta::kWasReset, true); }
+  bool WasReset() const noexcept { return (trade_meta & TradeMeta::kWasReset) != 0; }
+  bool HasStatus() const noexcept { return (trade_meta >> TradeMeta::kStatusShift & 3) != 0; }
+  void SetStatus(Status status) noexcept {
+    SetTradeBits(uint64_t{3} << TradeMeta::kStatusShift, uint64_t(status) << TradeMeta::kStatusShift);
+  }
+  void NoteRestored() noexcept { SetTradeBit(TradeMeta::kRestored, true); }
+  void SetSource(SourceId source) noexcept {
+    quote_meta = (quote_meta & 0xffffffff) | uint64_t(static_cast<uint32_t>(source)) << QuoteMeta::kSourceShift;
+  }
 
   // A field of a group: what the slot has wins, unless the stored value is newer.
   void RestoreField(Field field, const Quote& stored, bool stored_newer) noexcept {
@@ -131,7 +232,7 @@ struct LatestTable::Editor {
     Decimal sum = stored.Get(Field::kVolume);
     if (Has(Field::kVolume) && !AddAtFinest(Get(Field::kVolume), sum, &sum)) {
       SetVolumeOverflowed(true);
-      present = static_cast<FieldMask>(present & ~Bit(Field::kVolume));
+      SetAbsent(Bit(Field::kVolume));
       return;
     }
     Set(Field::kVolume, sum);
@@ -157,7 +258,7 @@ struct LatestTable::Editor {
     Decimal sum = tick.value[Index(Field::kLastSize)];
     if (Has(Field::kVolume) && !AddAtFinest(Get(Field::kVolume), sum, &sum)) {
       SetVolumeOverflowed(true);
-      present = static_cast<FieldMask>(present & ~Bit(Field::kVolume));
+      SetAbsent(Bit(Field::kVolume));
       if (volume_overflow != nullptr) *volume_overflow = true;
       return;
     }
@@ -175,17 +276,20 @@ struct LatestTable::Editor {
   }
 
   Slot& slot;
+  Slot& snapshot;
   uint64_t version;
-  uint64_t exponents;
-  uint64_t meta;
-  FieldMask present;
+  uint64_t quote_meta;
+  uint64_t trade_meta;
+  const bool trade_loaded;
 };
 
 LatestTable::LatestTable(const Options& options)
-    : slots_(options.capacity, static_cast<Slot*>(options.slots)), sequence_base_(options.sequence_base) {
+    : slots_(options.capacity, static_cast<Slot*>(options.slots)),
+      snapshots_(options.capacity, static_cast<Slot*>(options.snapshots)),
+      sequence_base_(options.sequence_base) {
   if (options.adopted) return;
   for (size_t i = 0; i < slots_.size(); ++i) {
-    slots_[i].sequence.store(sequence_base_, std::memory_order_relaxed);  // not yet shared
+    slots_[i].sequence_offset.store(sequence_base_, std::memory_order_relaxed);  // not yet shared
   }
 }
 
@@ -198,10 +302,6 @@ bool LatestTable::Claim(SymbolId id, OwnerId owner) noexcept {
   return cell.compare_exchange_strong(current, static_cast<uint32_t>(owner), std::memory_order_acquire);  // (5)
 }
 
-OwnerId LatestTable::Owner(SymbolId id) const noexcept {
-  return OwnerId{slots_[Index(id)].owner.load(std::memory_order_relaxed)};  // a hint for a log line
-}
-
 void LatestTable::Release(SymbolId id) noexcept {
   slots_[Index(id)].owner.store(0, std::memory_order_release);  // (6)
 }
@@ -212,6 +312,8 @@ MergeResult LatestTable::Merge(SymbolId id, const Tick& tick, const TickContext&
   if (touched == 0 && !tick.has_status) return MergeResult::kEmpty;
 
   Slot& slot = slots_[Index(id)];
+  // The caller goes on to exchange the mark, which waits for its line with everything else at a stand.
+  __builtin_prefetch(&slot.dirty, 1);
   // Only venue times are compared; a group without one is taken as it comes.
   const bool quote_new = (touched & kQuoteFields) != 0 &&
                          (tick.quote_time.value == 0 || tick.quote_time.value >= slot.quote_time_ns.load(kOwn));
@@ -219,83 +321,79 @@ MergeResult LatestTable::Merge(SymbolId id, const Tick& tick, const TickContext&
                          (tick.trade_time.value == 0 || tick.trade_time.value >= slot.trade_time_ns.load(kOwn));
   if (!quote_new && !trade_new && !tick.has_status) return MergeResult::kStale;
 
-  Editor edit(slot);
-  int64_t timestamp_ms = slot.timestamp_ms.load(kOwn);
+  Editor edit(*this, id, trade_new || tick.cleared != 0 || tick.has_status);
+  // Without a time of the venue ours counts. Mostly the venue times say what the Timestamp is.
+  const bool quote_clock = quote_new && tick.quote_time.value == 0;
+  const bool trade_clock = trade_new && tick.trade_time.value == 0;
+  const bool own_timestamp = edit.Clocked() || quote_clock || trade_clock;
+  int64_t timestamp_ms = own_timestamp ? edit.Timestamp() : 0;
+  if (quote_clock || trade_clock) timestamp_ms = std::max(timestamp_ms, context.clock.value);
   if (quote_new) {
     edit.TakeQuote(tick);
-    if (tick.quote_time.value != 0) slot.quote_time_ns.store(tick.quote_time.value, std::memory_order_release);  // (2)
-    timestamp_ms =
-        std::max(timestamp_ms, tick.quote_time.value != 0 ? ToUnixMs(tick.quote_time).value : context.clock.value);
+    if (!quote_clock) edit.SetQuoteTime(tick.quote_time.value);
   }
   if (trade_new) {
     edit.MergeTrade(tick, volume_overflow);
-    if (tick.trade_time.value != 0) slot.trade_time_ns.store(tick.trade_time.value, std::memory_order_release);  // (2)
-    timestamp_ms =
-        std::max(timestamp_ms, tick.trade_time.value != 0 ? ToUnixMs(tick.trade_time).value : context.clock.value);
+    if (!trade_clock) edit.SetTradeTime(tick.trade_time.value);
+  }
+  if (own_timestamp) {
+    edit.SetTimestamp(std::max(timestamp_ms, VenueMs(edit.quote_time_ns(), edit.trade_time_ns())));
   }
   if (tick.cleared != 0) {
     edit.NoteCleared(
         static_cast<FieldMask>(tick.cleared & ((quote_new ? kQuoteFields : 0) | (trade_new ? kTradeFields : 0))));
   }
-  if (tick.has_status) {
-    edit.meta = (edit.meta & ~(uint64_t{7} << Meta::kStatusShift)) | uint64_t(tick.status) << Meta::kStatusShift;
-  }
-  edit.meta = (edit.meta & 0xffffffff) | uint64_t(static_cast<uint32_t>(context.source)) << Meta::kSourceShift;
-  slot.timestamp_ms.store(timestamp_ms, std::memory_order_release);              // (2)
-  slot.received_ns.store(context.received.value, std::memory_order_release);     // (2)
-  slot.sequence.store(slot.sequence.load(kOwn) + 1, std::memory_order_release);  // (2)
+  if (tick.has_status) edit.SetStatus(tick.status);
+  edit.SetSource(context.source);
+  slot.received_ns.store(context.received.value, std::memory_order_release);  // (2)
   edit.Finish();
   return MergeResult::kMerged;
 }
 
 bool LatestTable::Reset(SymbolId id) noexcept {
-  Slot& slot = slots_[Index(id)];
-  Editor edit(slot);
+  Editor edit(*this, id, true);
   edit.NoteReset();
-  edit.present = static_cast<FieldMask>(edit.present & ~kSummaryFields);
+  edit.SetAbsent(kSummaryFields);
   edit.SetVolumeOverflowed(false);
-  slot.quote_time_ns.store(0, std::memory_order_release);  // (2)
-  slot.trade_time_ns.store(0, std::memory_order_release);  // (2)
-  edit.Finish();
-  return slot.sequence.load(kOwn) != sequence_base_;
+  const int64_t timestamp_ms = edit.Timestamp();
+  edit.SetQuoteTime(0);
+  edit.SetTradeTime(0);
+  edit.SetTimestamp(timestamp_ms);
+  edit.FinishUncounted();
+  return Sequence(id) != sequence_base_;
 }
 
 void LatestTable::Restore(SymbolId id, const Quote& stored) noexcept {
-  Slot& slot = slots_[Index(id)];
-  Editor edit(slot);
+  Editor edit(*this, id, true);
+  const int64_t timestamp_ms = std::max(edit.Timestamp(), stored.timestamp.value);
   const bool has_time = stored.timestamp.value != 0;
   const VenueNs stored_time = has_time ? VenueNsFromMs(stored.timestamp.value) : VenueNs{};
   // Only venue times are compared, in the milliseconds of the stored one.
-  const auto is_newer = [&](const std::atomic<uint64_t>& group_time) {
-    const VenueNs time{group_time.load(kOwn)};
+  const auto is_newer = [&](uint64_t group_time_ns) {
+    const VenueNs time{group_time_ns};
     return time.value != 0 && ToUnixMs(time) < stored.timestamp;
   };
   // After a reset venue times begin anew, and say nothing about those of before.
-  const bool quote_newer = !edit.WasReset() && is_newer(slot.quote_time_ns);
-  const bool trade_newer = !edit.WasReset() && is_newer(slot.trade_time_ns);
+  const bool quote_newer = !edit.WasReset() && is_newer(edit.quote_time_ns());
+  const bool trade_newer = !edit.WasReset() && is_newer(edit.trade_time_ns());
   for (const Field field : {Field::kBid, Field::kAsk, Field::kBidSize, Field::kAskSize}) {
     edit.RestoreField(field, stored, quote_newer);
   }
   for (const Field field : {Field::kLast, Field::kLastSize}) edit.RestoreField(field, stored, trade_newer);
   if (!edit.WasReset()) {
     edit.RestoreSummary(stored, trade_newer);
-    if (slot.quote_time_ns.load(kOwn) < stored_time.value) {
-      slot.quote_time_ns.store(stored_time.value, std::memory_order_release);  // (2)
-    }
-    if (slot.trade_time_ns.load(kOwn) < stored_time.value) {
-      slot.trade_time_ns.store(stored_time.value, std::memory_order_release);  // (2)
-    }
+    if (edit.quote_time_ns() < stored_time.value) edit.SetQuoteTime(stored_time.value);
+    if (edit.trade_time_ns() < stored_time.value) edit.SetTradeTime(stored_time.value);
   }
-  if ((edit.meta >> Meta::kStatusShift & 7) == 0) edit.meta |= uint64_t(stored.status) << Meta::kStatusShift;
-  edit.meta |= uint64_t{1} << Meta::kRestoredShift;
-  const int64_t timestamp_ms = std::max(slot.timestamp_ms.load(kOwn), stored.timestamp.value);
-  slot.timestamp_ms.store(timestamp_ms, std::memory_order_release);  // (2)
-  edit.Finish();
+  if (!edit.HasStatus()) edit.SetStatus(stored.status);
+  edit.NoteRestored();
+  edit.SetTimestamp(timestamp_ms);
+  edit.FinishUncounted();
 }
 
 bool LatestTable::Restored(SymbolId id) const noexcept {
-  const uint64_t meta = slots_[Index(id)].meta.load(std::memory_order_acquire);  // (1)
-  return (meta >> Meta::kRestoredShift & 1) != 0;
+  const uint64_t meta = slots_[Index(id)].trade_meta.load(std::memory_order_acquire);  // (1)
+  return (meta & TradeMeta::kRestored) != 0;
 }
 
 bool LatestTable::Salvage(SymbolId id) noexcept {
@@ -303,62 +401,85 @@ bool LatestTable::Salvage(SymbolId id) noexcept {
   // Nobody else looks at it as a writer yet: the orders are those of a write, for readers that were there before.
   slot.owner.store(0, std::memory_order_relaxed);
   slot.dirty.store(0, std::memory_order_relaxed);
+  snapshots_[Index(id)].version.store(0, std::memory_order_release);  // (4)
   const uint64_t version = slot.version.load(kOwn);
   Quote quote;
-  if ((version & 1) == 0 && TryLoad(id, &quote) && quote.sequence >= sequence_base_ && InRange(quote)) {
+  if (TryLoad(id, &quote) && quote.sequence >= sequence_base_ && InRange(quote)) {
     if (quote.sequence != sequence_base_) {
       // There is nothing older in the store.
-      slot.version.store(version + 1, std::memory_order_relaxed);
-      slot.meta.store(slot.meta.load(kOwn) | uint64_t{1} << Meta::kRestoredShift, std::memory_order_release);  // (2)
-      slot.version.store(version + 2, std::memory_order_release);                                              // (4)
+      Editor edit(*this, id, true);
+      edit.NoteRestored();
+      edit.FinishUncounted();
     }
     return true;
   }
+  const uint64_t after = (version | 1) + 1;
   slot.version.store(version | 1, std::memory_order_relaxed);
-  slot.exponents.store(0, std::memory_order_release);  // (2)
-  slot.meta.store(0, std::memory_order_release);       // (2)
+  slot.quote_meta.store(0, std::memory_order_release);  // (2)
+  slot.trade_meta.store(0, std::memory_order_release);  // (2)
   for (size_t field = 0; field < kFieldCount; ++field)
-    Mantissa(slot, field).store(0, std::memory_order_release);       // (2)
-  slot.timestamp_ms.store(0, std::memory_order_release);             // (2)
-  slot.received_ns.store(0, std::memory_order_release);              // (2)
-  slot.quote_time_ns.store(0, std::memory_order_release);            // (2)
-  slot.trade_time_ns.store(0, std::memory_order_release);            // (2)
-  slot.sequence.store(sequence_base_, std::memory_order_release);    // (2)
-  slot.version.store((version | 1) + 1, std::memory_order_release);  // (4)
+    Mantissa(slot, field).store(0, std::memory_order_release);                        // (2)
+  slot.received_ns.store(0, std::memory_order_release);                               // (2)
+  slot.quote_time_ns.store(0, std::memory_order_release);                             // (2)
+  slot.trade_time_ns.store(0, std::memory_order_release);                             // (2)
+  slot.sequence_offset.store(sequence_base_ - after / 2, std::memory_order_release);  // (2)
+  slot.version.store(after, std::memory_order_release);                               // (4)
   return false;
 }
 
-bool LatestTable::TryLoad(SymbolId id, Quote* out) const noexcept {
-  const Slot& slot = slots_[Index(id)];
+bool LatestTable::TryLoadFrom(const Slot& slot, uint64_t version_min, Quote* out) noexcept {
   const uint64_t version = slot.version.load(std::memory_order_acquire);  // (3) pairs with (4)
-  if ((version & 1) != 0) return false;
+  if ((version & 1) != 0 || version < version_min) return false;
   constexpr auto kLoad = std::memory_order_acquire;  // (1) pairs with (2)
-  const uint64_t exponents = slot.exponents.load(kLoad);
-  const uint64_t meta = slot.meta.load(kLoad);
+  const uint64_t quote_meta = slot.quote_meta.load(kLoad);
+  const uint64_t trade_meta = slot.trade_meta.load(kLoad);
   for (size_t field = 0; field < kFieldCount; ++field) {
-    out->value[field].mantissa = Mantissa(slot, field).load(kLoad);
-    out->value[field].exponent = static_cast<int8_t>(field == kNinth ? meta & 0xff : exponents >> (8 * field) & 0xff);
+    out->value[field] = {Mantissa(slot, field).load(kLoad), ExponentOf(quote_meta, trade_meta, field)};
   }
-  out->timestamp.value = slot.timestamp_ms.load(kLoad);
   out->received.value = slot.received_ns.load(kLoad);
-  out->sequence = slot.sequence.load(kLoad);
+  out->sequence = slot.sequence_offset.load(kLoad) + version / 2;
   out->quote_time.value = slot.quote_time_ns.load(kLoad);
   out->trade_time.value = slot.trade_time_ns.load(kLoad);
-  out->present = static_cast<FieldMask>(meta >> Meta::kPresentShift & 0x1ff);
-  out->status = static_cast<Status>(meta >> Meta::kStatusShift & 7);
-  out->source = SourceId{static_cast<uint32_t>(meta >> Meta::kSourceShift)};
+  out->timestamp.value = (quote_meta & QuoteMeta::kClock) != 0 ? slot.clock_ms.load(kLoad)
+                                                               : VenueMs(out->quote_time.value, out->trade_time.value);
+  out->present = PresentOf(quote_meta, trade_meta);
+  out->status = static_cast<Status>(trade_meta >> TradeMeta::kStatusShift & 3);
+  out->source = SourceId{static_cast<uint32_t>(quote_meta >> QuoteMeta::kSourceShift)};
   // Relaxed is enough: the acquire loads above keep this one behind them, and a payload word of a later write was
   // released after that write's odd version.
   return slot.version.load(std::memory_order_relaxed) == version;
 }
 
+bool LatestTable::TryLoad(SymbolId id, Quote* out) const noexcept { return TryLoadFrom(slots_[Index(id)], 0, out); }
+
+bool LatestTable::Load(SymbolId id, Quote* out) const noexcept {
+  const Slot& slot = slots_[Index(id)];
+  if (TryLoadFrom(slot, 0, out)) [[likely]]
+    return true;
+  // The newest write that had ended by now: an odd version is that of one that has not.
+  const uint64_t newest = slot.version.load(std::memory_order_acquire) & ~uint64_t{1};  // (5) pairs with (4)
+  for (int attempt = 1; attempt < kLoadAttempts; ++attempt) {
+    if (TryLoadFrom(snapshots_[Index(id)], newest, out) || TryLoadFrom(slot, 0, out)) return true;
+  }
+  return false;
+}
+
 uint64_t LatestTable::Sequence(SymbolId id) const noexcept {
-  return slots_[Index(id)].sequence.load(std::memory_order_acquire);  // (1)
+  const Slot& slot = slots_[Index(id)];
+  uint64_t version = 0;
+  uint64_t offset = 0;
+  // Off by one for as long as a write that is no merge is under way, so it is waited for.
+  for (int attempt = 0; attempt < kLoadAttempts; ++attempt) {
+    version = slot.version.load(std::memory_order_acquire);         // (3)
+    offset = slot.sequence_offset.load(std::memory_order_acquire);  // (1)
+    if ((version & 1) == 0 && slot.version.load(std::memory_order_relaxed) == version) break;
+  }
+  return offset + version / 2;
 }
 
 SourceId LatestTable::Source(SymbolId id) const noexcept {
-  const uint64_t meta = slots_[Index(id)].meta.load(std::memory_order_acquire);  // (1)
-  return SourceId{static_cast<uint32_t>(meta >> Meta::kSourceShift)};
+  const uint64_t meta = slots_[Index(id)].quote_meta.load(std::memory_order_acquire);  // (1)
+  return SourceId{static_cast<uint32_t>(meta >> QuoteMeta::kSourceShift)};
 }
 
 }  // namespace tickbridge

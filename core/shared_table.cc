@@ -38,6 +38,7 @@ SharedTableLayout LayoutOf(uint32_t capacity) {
   place(&layout.names_offset, size_t{capacity} * SymbolTable::kNameBytes);
   place(&layout.lengths_offset, capacity);
   place(&layout.slots_offset, size_t{capacity} * LatestTable::kSlotBytes);
+  place(&layout.snapshots_offset, size_t{capacity} * LatestTable::kSlotBytes);
   place(&layout.sources_offset, SourceTable::kCells * sizeof(SourceTable::Cell));
   layout.file_bytes = at;
   layout.boot_id = ReadBootId();
@@ -116,6 +117,10 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
           table->bytes_ = layout.file_bytes;
           table->fd_ = before.Release();
           table->adopted_ = true;
+          // The configuration may have changed since.
+          if (absl::Status status = SetOwnership(table->fd_, options.ownership, kMode, options.path); !status.ok()) {
+            return status;
+          }
           table->header().pid.store(::getpid(), std::memory_order_relaxed);
           table->header().generation.store(options.generation, std::memory_order_release);
           return table;
@@ -129,7 +134,10 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
     ::unlink(fresh.c_str());
     OwnedFd fd(::open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kMode));
     if (!fd.valid()) return SystemError("cannot create", fresh);
-    ::fchmod(fd.get(), kMode);  // the umask may have taken the group's bit
+    if (absl::Status status = SetOwnership(fd.get(), options.ownership, kMode, fresh); !status.ok()) {
+      ::unlink(fresh.c_str());
+      return status;
+    }
     ::flock(fd.get(), LOCK_EX | LOCK_NB);
     // A small /dev/shm is an error here, not a SIGBUS later.
     if (const int error = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(layout.file_bytes)); error != 0) {
@@ -183,7 +191,8 @@ SymbolTable::Storage SharedTable::symbol_storage() {
 }
 
 LatestTable::Options SharedTable::table_options() {
-  return {header().layout.capacity, header().sequence_base, base_ + header().layout.slots_offset, adopted_};
+  return {header().layout.capacity, header().sequence_base, base_ + header().layout.slots_offset,
+          base_ + header().layout.snapshots_offset, adopted_};
 }
 
 SourceTable::Cell* SharedTable::source_cells() {

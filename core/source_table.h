@@ -12,7 +12,7 @@
 #include <mutex>
 
 #include "core/limits.h"
-#include "core/memory.h"
+#include "core/pages.h"
 #include "core/types.h"
 
 namespace tickbridge {

@@ -16,7 +16,7 @@
 #include <string_view>
 
 #include "core/limits.h"
-#include "core/memory.h"
+#include "core/pages.h"
 #include "core/types.h"
 
 namespace tickbridge {

@@ -20,6 +20,10 @@ constexpr uint32_t kPricesPerCycle = 256;
 constexpr int kReadsPerCycle = 4;
 // With nothing to be answered, a read can only find that the server closed the connection: not worth a call each cycle.
 constexpr int64_t kIdlePollNs = kNsPerMs;
+// With much under way, answers come many at a time. A read that found none is not repeated for so long: each is a call,
+// and what it brings is not needed before a part of the window may be filled again.
+constexpr uint32_t kManyInFlight = 64;
+constexpr int64_t kManyPollNs = 4'000;
 constexpr int64_t kIdlePingNs = kNsPerSec;
 constexpr int64_t kBackOffMinNs = 5 * kNsPerMs;
 constexpr int64_t kBackOffMaxNs = 500 * kNsPerMs;
@@ -62,8 +66,10 @@ bool Answers(ServerReply::Kind reply, InFlight::Kind command) {
 }
 
 // Whether a refused MSETEX would be refused with any keys: it is unknown here, or forbidden. The other way is a key
-// that may not be written.
-bool IsAboutTheCommand(std::string_view error) { return !absl::StrContains(ShownError(error), "key"); }
+// that may not be written. (The refusal may name the user, who may be called anything but for spaces.)
+bool IsAboutTheCommand(std::string_view error) {
+  return RedisErrorCode(error) != "NOPERM" || absl::StrContains(error, " to run the ");
+}
 
 }  // namespace
 
@@ -98,6 +104,7 @@ Lane::Lane(const Core& core, Options options, std::unique_ptr<Connector> connect
                .producer = options_.producer,
                .restore = options_.restore,
                .server_clock = &server_clock_,
+               .observer = options_.observer,
                .max_ahead_ns = options_.max_ahead_ns},
               &counts_),
       documents_(core, options_.index, &server_clock_, &counts_),
@@ -262,15 +269,20 @@ void Lane::Disconnect(std::string_view why, MonoNs now) {
 }
 
 int Lane::ReadReplies(MonoNs now) {
-  if (outbox_.commands() == 0 && now - polled_at_ < kIdlePollNs) return 0;
-  polled_at_ = now;
+  const int64_t pause_ns = outbox_.commands() == 0               ? kIdlePollNs
+                           : outbox_.commands() >= kManyInFlight ? kManyPollNs
+                                                                 : 0;
+  if (now - found_nothing_at_ < pause_ns) return 0;
   const uint32_t before = outbox_.commands();
   int answered = 0;
   for (int reads = 0; reads < kReadsPerCycle; ++reads) {
     const std::span<char> space = replies_.WritableSpace();
     size_t bytes = 0;
     const Transport::Result result = transport_->Read(space, &bytes);
-    if (result == Transport::Result::kWouldBlock) break;
+    if (result == Transport::Result::kWouldBlock) {
+      if (reads == 0) found_nothing_at_ = now;
+      break;
+    }
     if (result == Transport::Result::kClosed) {
       const absl::Status why = transport_->error();
       Disconnect(why.ok() ? "the server closed the connection" : std::string(why.message()), now);
@@ -435,7 +447,10 @@ void Lane::Lost(const InFlight& entry, bool first_at_disconnect) {
 }
 
 int Lane::FillWindow(MonoNs now) {
-  if (now < resume_at_) return 0;
+  if (now < resume_at_) {
+    pacer_.OnFeedLimited();  // it is we who hold back: that says nothing of what the server can take
+    return 0;
+  }
   if (server_clock_.known() && !awaits_time_ && (clock_in_doubt_ || now - asked_time_at_ > kAskTimeNs)) {
     asked_time_at_ = now;
     awaits_time_ = true;
@@ -455,12 +470,15 @@ int Lane::FillWindow(MonoNs now) {
   // They take turns at being first, so that neither keeps the other waiting.
   documents_first_ = !documents_first_;
   int work = 0;
+  bool ran_out = true;  // of both
   for (const bool documents : {documents_first_, !documents_first_}) {
     const auto left = static_cast<uint32_t>(std::max<int64_t>(int64_t{allowance} - work, 0));
-    work += documents ? documents_.Fill(&outbox_, std::min(left, kDocumentsPerCycle), now)
-                      : prices_.Fill(&outbox_, std::min(left, kPricesPerCycle), now);
+    const uint32_t most = std::min(left, documents ? kDocumentsPerCycle : kPricesPerCycle);
+    const int taken = documents ? documents_.Fill(&outbox_, most, now) : prices_.Fill(&outbox_, most, now);
+    ran_out = ran_out && static_cast<uint32_t>(taken) < most;
+    work += taken;
   }
-  if (static_cast<uint32_t>(work) < std::min(allowance, kPricesPerCycle) && outbox_.HasRoom()) pacer_.OnFeedLimited();
+  if (ran_out && outbox_.HasRoom()) pacer_.OnFeedLimited();
   work += prices_.Refresh(&outbox_, now);
   SettleUnsent(now);
   if (outbox_.commands() == 0 && now - pinged_at_ > kIdlePingNs) SendBare(InFlight::Kind::kPing, kPing, now);

@@ -58,9 +58,10 @@ class Lane final : public Agent {
     int64_t ack_timeout_ns = kNsPerSec;   // unanswered for longer: `stalled`, and another connection is tried
     int64_t retry_min_ns = 5 * kNsPerMs;  // between attempts to connect, doubling, with jitter
     int64_t retry_max_ns = kNsPerSec;
-    bool adopted = false;        // the table holds values of an earlier process, which may not have been delivered
-    uint64_t seed = 1;           // of the jitter
-    Restore* restore = nullptr;  // to read keys back before their first write; null: they are not
+    bool adopted = false;             // the table holds values of an earlier process, which may not have been delivered
+    uint64_t seed = 1;                // of the jitter
+    Restore* restore = nullptr;       // to read keys back before their first write; null: they are not
+    AckObserver* observer = nullptr;  // outlives the lane; null: nobody
     int64_t max_ahead_ns = 60 * kNsPerSec;  // the most that any feed lets venue times be ahead
     bool absolute_expiry = false;
     std::vector<Beacon> beacons;
@@ -86,6 +87,8 @@ class Lane final : public Agent {
   // Any thread. True when another bridge has taken this one's place: what it wrote is not known here, and this one must
   // not write again.
   bool superseded() const { return superseded_.load(std::memory_order_acquire); }
+  // Any thread. Commands sent and not yet answered.
+  int64_t in_flight() const { return in_flight_->Get(); }
   State state() const { return static_cast<State>(state_gauge_->Get()); }
   std::string last_error() const { return last_error_->Get(); }
 
@@ -188,7 +191,7 @@ class Lane final : public Agent {
   std::atomic<uint64_t> busy_cycle_{0};
   MonoNs answered_at_;  // when the window last moved, or was empty
   MonoNs pinged_at_;
-  MonoNs polled_at_;
+  MonoNs found_nothing_at_;  // by a read
   std::string state_error_;
   std::set<std::string, std::less<>> errors_said_;  // since the state last changed
   bool state_unsaid_ = false;

@@ -361,6 +361,9 @@ void PriceSink::OnSettled(const InFlight& entry, LaneCounts::End end, MonoNs now
   if (end == LaneCounts::End::kWritten) {
     counts_->acks->Add();
     if (entry.sequence > state.settled) counts_->RecordLatency(entry, now);
+    if (options_.observer != nullptr) [[unlikely]] {
+      options_.observer->OnAcknowledged(SymbolId{entry.id}, entry.sequence, now);
+    }
     state.alone = false;
   }
   counts_->Settle(end, entry.sequence, &state.settled);

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "core/ingest.h"
-#include "core/memory.h"
+#include "core/pages.h"
 #include "core/restore.h"
 #include "sink/outbox.h"
 #include "sink/quote_encoder.h"
@@ -36,6 +36,7 @@ class PriceSink {
     uint32_t producer = 0;                      // for what is marked dirty again
     Restore* restore = nullptr;                 // null: keys are not read back
     const ServerClock* server_clock = nullptr;  // for absolute expiry, see sink/ttl.h; null: relative
+    AckObserver* observer = nullptr;            // outlives the sink; null: nobody
     int64_t max_ahead_ns = 60 * kNsPerSec;      // a stored Timestamp further ahead than this is no reason to wait
   };
   PriceSink(const Core& core, const Options& options, LaneCounts* counts);

@@ -10,8 +10,8 @@
 
 namespace tickbridge {
 
-// The fields, Timestamp, Sequence and Status of a value. Members that are null, of another form, or not ours are left out. False,
-// and `out` as it was, if it is no JSON object.
+// The fields, Timestamp, Sequence and Status of a value. Members that are null, of another form, or not ours are left
+// out. False, and `out` as it was, if it is no JSON object.
 bool DecodeQuote(std::string_view json, Quote* out);
 
 }  // namespace tickbridge

@@ -117,7 +117,11 @@ RedisReader::Outcome RedisReader::Poll(int64_t timeout_ns) {
   int reads_left = 1;
   bool swept = false;
   while (true) {
-    if (!connected()) Connect(now);
+    if (!connected()) {
+      Connect(now);
+      reads_left = 1;  // what this Poll has read before was another connection's
+      swept = false;
+    }
     if (connected() && Receive(now)) {
       if (round_ == Round::kNone && !stale_.empty() && reads_left > 0) {
         --reads_left;
@@ -134,7 +138,8 @@ RedisReader::Outcome RedisReader::Poll(int64_t timeout_ns) {
       if (Send(now) && round_ == Round::kNone && now < cache_.live_until()) return Outcome::kCurrent;
     }
     if (now >= deadline) return connected() ? Outcome::kPending : Outcome::kDisconnected;
-    Wait(deadline);
+    // With bytes left to take, some may already lie in TLS, where no socket tells of them.
+    if (!connected() || empty_at_ == now) Wait(deadline);
     now = SystemClock::ReadMonotonic();
   }
 }
@@ -142,7 +147,6 @@ RedisReader::Outcome RedisReader::Poll(int64_t timeout_ns) {
 void RedisReader::Wait(MonoNs deadline) const {
   absl::Status ignored;
   if (connected() && session_.fd >= 0) {
-    // What TLS has read ahead is no reason to wait for more: Receive has taken it.
     const MonoNs silent = heard_at_ + (options_.silence_ns + kNsPerMs);
     ignored = WaitForSocketOrTime(session_.fd, out_sent_ < out_.size(), std::min(deadline, silent), -1);
   } else {
@@ -162,6 +166,7 @@ void RedisReader::Connect(MonoNs now) {
 
 void RedisReader::Begin(Session session, MonoNs now) {
   session_ = std::move(session);
+  empty_at_ = said_after_ = now;
   ++counts_.connections;
   status_ = absl::OkStatus();
   // A process that may not be asked who it is counts as another one each time.
@@ -224,10 +229,14 @@ bool RedisReader::Send(MonoNs now) {
 
 bool RedisReader::Receive(MonoNs now) {
   size_t taken = 0;
+  const MonoNs came_after = empty_at_;  // what is there now
   while (taken < kReceiveBytesMax) {
     size_t bytes = 0;
     const Transport::Result result = session_.transport->Read(scanner_.WritableSpace(), &bytes);
-    if (result == Transport::Result::kWouldBlock) break;
+    if (result == Transport::Result::kWouldBlock) {
+      empty_at_ = now;
+      break;
+    }
     if (result == Transport::Result::kClosed) {
       absl::Status why = session_.transport->error();
       Lose(why.ok() ? absl::UnavailableError("the server closed the connection") : why, now);
@@ -251,7 +260,8 @@ bool RedisReader::Receive(MonoNs now) {
     }
   }
   if (taken > 0) {
-    cache_.SetLiveUntil(now + options_.silence_ns);
+    said_after_ = came_after;
+    cache_.SetLiveUntil(came_after + options_.silence_ns);
   } else if (expected_at_ < expected_.size() && now - heard_at_ > options_.silence_ns) {
     Lose(absl::UnavailableError(absl::StrCat("no answer for ", options_.silence_ns / kNsPerMs, " ms")), now);
     return false;
@@ -260,7 +270,7 @@ bool RedisReader::Receive(MonoNs now) {
 }
 
 void RedisReader::Heartbeat(MonoNs now) {
-  if (beating_ || now - heard_at_ < options_.heartbeat_ns) return;
+  if (beating_ || now - said_after_ < options_.heartbeat_ns) return;
   beating_ = true;
   const bool ask_role = link_->at_replica();  // one that has lost its primary has nothing new to tell
   Expect({.asked = ask_role ? Asked::kRole : Asked::kPing}, now);

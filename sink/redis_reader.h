@@ -30,6 +30,8 @@
 // A deadline holds whatever happens: a server that is stopped, cut off or gone cannot tell of a change, and what it
 // last said is served as kHeld until its deadline, then as kUnknown. What is told by silence is believed for
 // `silence_ns` after the server was last heard of; an idle connection is asked each `heartbeat_ns`, without waiting.
+// What lies in the socket for want of a Poll counts as heard when it may have come, not when it was taken: who polls
+// more seldom than `silence_ns` must give Poll the time of a round trip.
 //
 // With every new connection all is read again: nobody knows what was missed. FLUSHALL drops everything at once.
 //
@@ -70,9 +72,8 @@ class RedisReader {
   enum class Mode : uint8_t { kConnecting, kPolling, kTracking };
   enum class Outcome : uint8_t {
     // Every symbol was read since Poll was called, or, with tracking, since the server last told of it. What it tells
-    // of
-    // meanwhile is read by the next Poll; until then Get says kHeld. (A change that is already confirmed to its writer
-    // may still be on its way to us.)
+    // of meanwhile is read by the next Poll; until then Get says kHeld. (A change that is already confirmed to its
+    // writer may still be on its way to us.)
     kCurrent,
     kPending,       // the time was over before all had been read; go on with the next Poll
     kDisconnected,  // status() says why
@@ -139,7 +140,8 @@ class RedisReader {
   const RedisTarget& server() const noexcept { return link_->target(); }
   bool at_replica() const noexcept { return link_->at_replica(); }
   const Counts& counts() const noexcept { return counts_; }
-  // Readable when the next Poll has something to take, but for what TLS already holds; -1: not connected.
+  // For an event loop: readable when the server has sent something; -1: not connected. Poll without it, too: each
+  // `heartbeat_ns`, and at once when the last Poll did not return kCurrent or left a symbol as kHeld.
   int fd() const noexcept { return session_.fd; }
 
  private:
@@ -219,7 +221,9 @@ class RedisReader {
   size_t out_sent_ = 0;
   std::vector<Expected> expected_;
   size_t expected_at_ = 0;
-  MonoNs heard_at_;  // or asked, if nothing was owed then
+  MonoNs heard_at_;    // or asked, if nothing was owed then
+  MonoNs empty_at_;    // when there was last nothing to receive
+  MonoNs said_after_;  // what was received last came after that, at whatever time it was taken
   bool beating_ = false;
   // The push or answer that is being scanned.
   bool in_push_ = false;

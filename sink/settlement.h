@@ -14,6 +14,14 @@
 
 namespace tickbridge {
 
+// Who wants to know which sequences were acknowledged, and when: a latency harness. Called on the lane's thread.
+class AckObserver {
+ public:
+  virtual ~AckObserver() = default;
+  // The symbol's record of that sequence, and every earlier one, is in the server or superseded there. May repeat.
+  virtual void OnAcknowledged(SymbolId id, uint64_t sequence, MonoNs now) noexcept = 0;
+};
+
 struct LaneCounts {
   LaneCounts(CountersFile* counters, const std::string& prefix);
 

@@ -11,16 +11,17 @@
 #include <cstring>
 #include <utility>
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "core/boot_id.h"
 #include "core/clock.h"
 #include "core/futex.h"
+#include "core/limits.h"
+#include "core/source_table.h"
+#include "core/symbol_table.h"
 
 namespace tickbridge {
 namespace {
 
 constexpr int64_t kSilentNs = 2 * kNsPerSec;
-constexpr int kLoadAttempts = 4'096;
 
 bool Within(uint64_t offset, uint64_t count, uint64_t size, uint64_t bytes) {
   return offset % 64 == 0 && offset >= SharedTableHeader::kBytes && offset <= bytes && count <= (bytes - offset) / size;
@@ -33,34 +34,40 @@ bool LayoutMakesSense(const SharedTableLayout& l) {
          Within(l.names_offset, l.capacity, SymbolTable::kNameBytes, l.file_bytes) &&
          Within(l.lengths_offset, l.capacity, 1, l.file_bytes) &&
          Within(l.slots_offset, l.capacity, LatestTable::kSlotBytes, l.file_bytes) &&
+         Within(l.snapshots_offset, l.capacity, LatestTable::kSlotBytes, l.file_bytes) &&
          Within(l.sources_offset, SourceTable::kCells, sizeof(SourceTable::Cell), l.file_bytes);
-}
-
-bool InRange(const Quote& quote) noexcept {
-  for (size_t field = 0; field < kFieldCount; ++field) {
-    const Decimal value = quote.value[field];
-    if ((quote.present >> field & 1) == 0) continue;
-    if (value.mantissa > kMaxMantissa || value.mantissa < -kMaxMantissa || value.exponent < kMinExponent ||
-        value.exponent > kMaxExponent) {
-      return false;
-    }
-  }
-  return static_cast<uint8_t>(quote.status) <= static_cast<uint8_t>(Status::kClosed);
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TableReader>> TableReader::Open(const std::string& name) {
-  const std::string path = name.find('/') == std::string::npos ? absl::StrCat("/dev/shm/", name) : name;
+std::unique_ptr<TableReader> TableReader::Open(const std::string& name, OpenResult* result, std::string* error) {
+  const std::string path = name.find('/') == std::string::npos ? "/dev/shm/" + name : name;
+  const auto fail = [&](OpenResult why, const std::string& text) {
+    if (result != nullptr) *result = why;
+    if (error != nullptr) *error = text;
+    return nullptr;
+  };
+  const auto fail_errno = [&](const std::string& what) {
+    const int code = errno;
+    return fail(code == ENOENT   ? OpenResult::kNotFound
+                : code == EACCES ? OpenResult::kNotPermitted
+                                 : OpenResult::kFailed,
+                what + path + ": " + std::strerror(code));
+  };
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("no shared table ", path));
+  if (fd < 0) return fail_errno("cannot open the shared table ");
   struct stat info{};
   void* base = MAP_FAILED;
   const bool plausible =
       ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size >= static_cast<off_t>(SharedTableHeader::kBytes);
   if (plausible) base = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+  const int map_error = errno;
   ::close(fd);
-  if (!plausible || base == MAP_FAILED) return absl::FailedPreconditionError(path + " is not a shared table");
+  if (!plausible) return fail(OpenResult::kNoTable, path + " is not a shared table");
+  if (base == MAP_FAILED) {
+    errno = map_error;
+    return fail_errno("cannot map the shared table ");
+  }
   std::unique_ptr<TableReader> reader(new TableReader);
   reader->base_ = static_cast<const char*>(base);
   std::memcpy(&reader->layout_, base, sizeof(SharedTableLayout));
@@ -69,19 +76,21 @@ absl::StatusOr<std::unique_ptr<TableReader>> TableReader::Open(const std::string
   const auto file_bytes = static_cast<uint64_t>(info.st_size);
   if (layout.file_bytes != file_bytes || !LayoutMakesSense(layout)) {
     reader->layout_.file_bytes = file_bytes;
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, " is not a shared table of this version (", SharedTableLayout::kVersion, ")"));
+    return fail(OpenResult::kNoTable,
+                path + " is not a shared table of version " + std::to_string(SharedTableLayout::kVersion));
   }
   if (layout.boot_id != ReadBootId()) {
-    return absl::FailedPreconditionError(path + " was written before this host was started");
+    return fail(OpenResult::kNoTable, path + " was written before this host was started");
   }
   reader->sequence_base_ = reader->header().sequence_base;
   LatestTable::Options view;
   view.capacity = layout.capacity;
   view.sequence_base = reader->sequence_base_;
   view.slots = const_cast<char*>(reader->base_) + layout.slots_offset;  // only its const functions are called
+  view.snapshots = const_cast<char*>(reader->base_) + layout.snapshots_offset;
   view.adopted = true;
   reader->slots_ = std::make_unique<LatestTable>(view);
+  if (result != nullptr) *result = OpenResult::kOk;
   return reader;
 }
 
@@ -114,17 +123,20 @@ SymbolId TableReader::Find(std::string_view symbol) const noexcept {
   return kNoSymbol;
 }
 
+TableReader::Load TableReader::Judge(const Quote& quote) const noexcept {
+  if (quote.sequence == sequence_base_) return Load::kNothing;
+  return InRange(quote) ? Load::kOk : Load::kInvalid;
+}
+
 TableReader::Load TableReader::TryLoad(SymbolId id, Quote* quote) const noexcept {
   if (Index(id) >= layout_.capacity) return Load::kInvalid;
   if (!slots_->TryLoad(id, quote)) return Load::kBusy;
-  if (quote->sequence == sequence_base_) return Load::kNothing;
-  return InRange(*quote) ? Load::kOk : Load::kInvalid;
+  return Judge(*quote);
 }
 
 TableReader::Load TableReader::LoadQuote(SymbolId id, Quote* quote) const noexcept {
-  Load load = Load::kBusy;
-  for (int i = 0; i < kLoadAttempts && load == Load::kBusy; ++i) load = TryLoad(id, quote);
-  return load;
+  if (Index(id) >= layout_.capacity) return Load::kInvalid;
+  return slots_->Load(id, quote) ? Judge(*quote) : Load::kBusy;
 }
 
 std::optional<int64_t> TableReader::SourceAgeNs(const Quote& quote, MonoNs now) const noexcept {

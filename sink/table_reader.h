@@ -2,10 +2,13 @@
 // The strategies' side of the shared latest table (core/shared_table.h): find a symbol once, then load its quote in
 // nanoseconds, from the slot that the bridge writes.
 //
+// Needs no Abseil. For other languages: tickbridge_reader.h.
+//
 // Threading: any number of threads; all calls but Open are const. Memory: the file's mapping, read-only: a reader can
 // never write. What stands there is checked before it is believed: ids, lengths, ranges.
-// Progress: TryLoad is lock-free. kBusy means that a write overlapped: load again. A bridge that died within a write
-// leaves its slot busy until the next one takes the table over; `life` tells.
+// Progress: TryLoad is wait-free; kBusy means that a write overlapped. LoadQuote is bounded. A bridge that died within
+// a
+//   write leaves its slot busy until the next one takes the table over; `life` tells.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +17,8 @@
 #include <string>
 #include <string_view>
 
-#include "absl/status/statusor.h"
 #include "core/latest_table.h"
-#include "core/shared_table.h"
+#include "core/shared_layout.h"
 #include "core/tick.h"
 #include "core/types.h"
 
@@ -37,9 +39,18 @@ class TableReader {
     kSuperseded,  // the next bridge made another table: open anew
   };
 
-  // `name`: as table.shm has it, below /dev/shm; or a path.
-  // Errors: kNotFound; kPermissionDenied; kFailedPrecondition: not a table of this version, or of an earlier boot.
-  static absl::StatusOr<std::unique_ptr<TableReader>> Open(const std::string& name);
+  enum class OpenResult : uint8_t {
+    kOk,
+    kNotFound,
+    kNotPermitted,
+    kNoTable,  // no shared table of this version, or one of an earlier boot
+    kFailed,   // the system could not
+  };
+
+  // `name`: as table.shm has it, below /dev/shm; or a path. Null on an error, which `result` then names and `error`
+  // says in words; both may be null.
+  static std::unique_ptr<TableReader> Open(const std::string& name, OpenResult* result = nullptr,
+                                           std::string* error = nullptr);
   ~TableReader();
   TableReader(const TableReader&) = delete;
   TableReader& operator=(const TableReader&) = delete;
@@ -51,7 +62,8 @@ class TableReader {
   std::string_view Name(SymbolId id) const noexcept;
 
   Load TryLoad(SymbolId id, Quote* quote) const noexcept;
-  // Repeats a busy load, for a writer that is never in the slot for long; kBusy after some thousand times.
+  // The same, and not to be starved by a writer without pause (core/latest_table.h, Snapshots): kBusy only where the
+  // writer stayed within one write, put aside by the scheduler, or dead.
   Load LoadQuote(SymbolId id, Quote* quote) const noexcept;
 
   // Since the newest tick of a quote was received.
@@ -69,6 +81,7 @@ class TableReader {
 
  private:
   TableReader() = default;
+  Load Judge(const Quote& quote) const noexcept;
   const SharedTableHeader& header() const noexcept { return *reinterpret_cast<const SharedTableHeader*>(base_); }
 
   const char* base_ = nullptr;

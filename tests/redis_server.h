@@ -27,6 +27,18 @@ bool WaitFor(Condition condition, std::chrono::seconds deadline = std::chrono::s
   return true;
 }
 
+// The reply to a command, the caller's to free; null where the connection broke.
+inline redisReply* RedisCall(redisContext* context, const std::vector<std::string>& words) {
+  std::vector<const char*> arguments;
+  std::vector<size_t> sizes;
+  for (const std::string& word : words) {
+    arguments.push_back(word.data());
+    sizes.push_back(word.size());
+  }
+  return static_cast<redisReply*>(
+      redisCommandArgv(context, static_cast<int>(words.size()), arguments.data(), sizes.data()));
+}
+
 class RedisServer {
  public:
   // `program`: another server of the same kind.
@@ -45,9 +57,9 @@ class RedisServer {
   }
 
   void Start() {
-    std::vector<std::string> words = {
-        program_,       "--port", "0",          "--unixsocket", socket(),    "--save",        "",
-        "--appendonly", "no",     "--loglevel", "warning",      "--logfile", folder_ + "/log"};
+    std::vector<std::string> words = {program_, "--port",     "0",       "--unixsocket", socket(),
+                                      "--save", "",           "--dir",   folder_,        "--appendonly",
+                                      "no",     "--loglevel", "warning", "--logfile",    folder_ + "/log"};
     words.insert(words.end(), extra_.begin(), extra_.end());
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
@@ -89,14 +101,7 @@ class RedisServer {
   std::string Try(std::vector<std::string> words) {
     if (client_ == nullptr || client_->err != 0) client_.reset(redisConnectUnix(socket().c_str()));
     if (client_ == nullptr || client_->err != 0) return "(no answer)";
-    std::vector<const char*> arguments;
-    std::vector<size_t> sizes;
-    for (const std::string& word : words) {
-      arguments.push_back(word.data());
-      sizes.push_back(word.size());
-    }
-    auto* reply = static_cast<redisReply*>(
-        redisCommandArgv(client_.get(), static_cast<int>(words.size()), arguments.data(), sizes.data()));
+    redisReply* const reply = RedisCall(client_.get(), words);
     if (reply == nullptr) return "(no answer)";
     std::string text = reply->type == REDIS_REPLY_NIL       ? "(nil)"
                        : reply->type == REDIS_REPLY_INTEGER ? std::to_string(reply->integer)

@@ -15,6 +15,7 @@
 #include "core/memory.h"
 #include "feed/datagram_feed.h"
 #include "feed/file_feed.h"
+#include "feed/ring_feed.h"
 #include "feed/stream_feed.h"
 #include "feed/synth.h"
 #include "sink/redis_connector.h"
@@ -195,8 +196,11 @@ absl::StatusOr<std::unique_ptr<Bridge>> Bridge::Create(Options options) {
   std::unique_ptr<Clock> clock = MakeClock();
   std::unique_ptr<SharedTable> shared;
   if (!options.table_path.empty()) {
-    auto opened = SharedTable::Open({options.table_path, options.config.table.max_symbols,
-                                     static_cast<uint64_t>(clock->UnixNow().value / kNsPerUs)});
+    const TableConfig& table = options.config.table;
+    absl::StatusOr<Ownership> ownership = FindOwnership(table.owner, table.group);
+    if (!ownership.ok()) return ownership.status();
+    auto opened = SharedTable::Open(
+        {options.table_path, table.max_symbols, static_cast<uint64_t>(clock->UnixNow().value / kNsPerUs), *ownership});
     if (!opened.ok()) return opened.status();
     shared = *std::move(opened);
   }
@@ -292,6 +296,15 @@ absl::Status Bridge::AddFeed(const FeedConfig& feed, uint32_t runner) {
     options.socket.unix_mode = feed.socket_mode;
     if (feed.receive_buffer != 0) options.socket.receive_buffer_bytes = static_cast<int>(feed.receive_buffer);
     made = DatagramFeed::Open(std::move(options), ingest, counters_.get());
+  } else if (feed.type == "made") {
+    made = options_.make_feed(feed, ingest, counters_.get());
+  } else if (feed.type == "shm") {
+    RingFeed::Options options;
+    options.name = feed.name;
+    options.path = feed.path;
+    options.folder = feed.folder;
+    options.liveness_timeout_ns = feed.liveness_timeout_ns;
+    made = RingFeed::Open(std::move(options), ingest, counters_.get());
   } else {
     SynthFeed::Options options;
     options.name = feed.name;
@@ -357,6 +370,7 @@ absl::Status Bridge::AddLane(uint32_t index, uint32_t runner) {
   options.absolute_expiry = config.redis.expiry == "absolute";
   // A recording is the whole truth about its symbols; a live feed goes on where it was.
   if (!options_.replay) options.restore = restore_.get();
+  options.observer = options_.observer;
   options.adopted = shared_ != nullptr && shared_->adopted();
   auto connector = RedisConnector::Create(std::move(connect));
   if (!connector.ok()) return connector.status();

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -65,7 +66,10 @@ class Bridge {
     bool replay = false;        // the feeds are recordings: their times are the clock
     std::string counters_path;  // empty: private memory, nobody else can look
     std::string table_path;     // of the shared table; the same
-    Placement placement;        // of threads and memory: TakePlaces (tools/placement.h)
+    // For a latency harness. Makes the feeds of type "made", which no configuration can name.
+    std::function<std::unique_ptr<Feed>(const FeedConfig& feed, Ingest* ingest, CountersFile* counters)> make_feed;
+    AckObserver* observer = nullptr;  // of what the lanes deliver; outlives the bridge
+    Placement placement;              // of threads and memory: TakePlaces (tools/placement.h)
   };
 
   static absl::StatusOr<std::unique_ptr<Bridge>> Create(Options options);

@@ -388,6 +388,8 @@ const Keys<TableConfig>& TableKeys() {
       {"max_symbols", Integer(&TableConfig::max_symbols, 1, limits::kSymbolsMax)},
       {"max_documents", Integer(&TableConfig::max_documents, 1, limits::kSymbolsMax)},
       {"shm", Text(&TableConfig::shm, ShmProblem)},
+      {"owner", Text(&TableConfig::owner)},
+      {"group", Text(&TableConfig::group)},
   };
   return keys;
 }
@@ -419,8 +421,9 @@ constexpr int64_t kReceiveBufferMax = std::numeric_limits<int>::max() / 2;  // t
 const Keys<FeedConfig>& FeedKeys() {
   static const Keys<FeedConfig> keys = {
       {"type",
-       OneOf(&FeedConfig::type, {"file", "unix_stream", "unix_datagram", "tcp", "udp", "synth"}, {"shm", "websocket"})},
-      {"path", Text(&FeedConfig::path), "file unix_stream unix_datagram"},
+       OneOf(&FeedConfig::type, {"file", "unix_stream", "unix_datagram", "tcp", "udp", "shm", "synth"}, {"websocket"})},
+      {"path", Text(&FeedConfig::path), "file unix_stream unix_datagram shm"},
+      {"folder", Text(&FeedConfig::folder), "shm"},
       {"address", Text(&FeedConfig::address), "tcp"},
       {"a", Text(&FeedConfig::a), "udp"},
       {"b", nullptr},

@@ -47,13 +47,16 @@ struct TableConfig {
   // The shared table's name below /dev/shm; empty: private memory. Not set: "tickbridge", with "-INSTANCE" behind it
   // for every instance but "main".
   std::optional<std::string> shm;
+  std::string owner;  // of the table's file, user and group, by name or number; empty: the bridge's own
+  std::string group;
 };
 
 // [feed.NAME]. A key that the type does not use is an error in the file, and has its default here.
 struct FeedConfig {
   std::string name;
-  std::string type;       // file, unix_stream, unix_datagram, tcp, udp, synth
-  std::string path;       // file, unix_*
+  std::string type;       // file, unix_stream, unix_datagram, tcp, udp, shm, synth
+  std::string path;       // file, unix_*, shm: name or path of one ring
+  std::string folder;     // shm: every *.ring in it
   std::string address;    // tcp: host:port to listen at
   std::string a;          // udp: host:port; a multicast group is joined
   std::string interface;  // udp: to join the group through; empty: the system's choice

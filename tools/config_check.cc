@@ -15,6 +15,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/file.h"
 #include "core/machine.h"
 #include "tools/units.h"
 
@@ -31,6 +32,7 @@ class Checker {
   void Run() {
     CheckCounts();
     CheckTls();
+    CheckOwnership();
     for (size_t i = 0; i < config_.classes.size(); ++i) CheckClass(i);
     for (size_t i = 0; i < config_.feeds.size(); ++i) CheckFeed(i);
     for (const RunnerConfig& runner : config_.runners) CheckCpu(runner);
@@ -40,6 +42,7 @@ class Checker {
  private:
   void CheckCounts();
   void CheckTls();
+  void CheckOwnership();
   void CheckClass(size_t index);
   void CheckKeyFields(const KeyClass& key_class, const std::string& at);
   void CheckFeed(size_t index);
@@ -69,6 +72,15 @@ void Checker::CheckTls() {
   if (config_.redis.tls_cert.empty() == config_.redis.tls_key.empty()) return;
   const std::string key = config_.redis.tls_cert.empty() ? "redis.tls_key" : "redis.tls_cert";
   report_(key, absl::StrCat(key, ": tls_cert and tls_key go together"));
+}
+
+void Checker::CheckOwnership() {
+  const auto check = [&](const std::string& key, const std::string& owner, const std::string& group) {
+    const absl::StatusOr<Ownership> found = FindOwnership(owner, group);
+    if (!found.ok()) report_(key, absl::StrCat(key, ": ", found.status().message()));
+  };
+  check("table.owner", config_.table.owner, "");
+  check("table.group", "", config_.table.group);
 }
 
 void Checker::CheckKeyFields(const KeyClass& key_class, const std::string& at) {
@@ -159,7 +171,7 @@ void Checker::CheckFeed(size_t index) {
     }
   };
   if (feed.type.empty()) {
-    report_(at + ".type", absl::StrCat(at, ": needs type: file, unix_stream, unix_datagram, tcp, udp or synth"));
+    report_(at + ".type", absl::StrCat(at, ": needs type: file, unix_stream, unix_datagram, tcp, udp, shm or synth"));
   } else if (feed.type == "file") {
     if (needs(feed.path, "path", "/data/ticks.ndjson")) taken(&FeedConfig::path, "path");
   } else if (feed.type.starts_with("unix_")) {
@@ -177,6 +189,16 @@ void Checker::CheckFeed(size_t index) {
     if (!needs(feed.a, "a", "233.215.21.4:10378")) return;
     taken(&FeedConfig::a, "a");
     CheckAddress(at + ".a", feed.a);
+  } else if (feed.type == "shm") {
+    if (feed.folder.empty()) {
+      if (needs(feed.path, "path", "local\" (of /dev/shm/local.ring), or folder, such as \"/dev/shm")) {
+        taken(&FeedConfig::path, "path");
+      }
+    } else if (!feed.path.empty()) {
+      report_(at + ".folder", absl::StrCat(at, ".folder: type shm takes either path or folder"));
+    } else {
+      taken(&FeedConfig::folder, "folder");
+    }
   } else if (feed.type == "synth" && feed.symbols > config_.table.max_symbols) {
     report_(at + ".symbols", absl::StrCat(at, ".symbols: ", feed.symbols, " are more than table.max_symbols (",
                                           config_.table.max_symbols, ")"));

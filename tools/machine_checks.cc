@@ -90,6 +90,7 @@ class Checker {
   Findings Run() {
     Kernel();
     CpuCount();
+    CpuQuota();
     Frequency();
     Siblings();
     Isolation();
@@ -111,6 +112,7 @@ class Checker {
  private:
   void Kernel();
   void CpuCount();
+  void CpuQuota();
   void Frequency();
   void Siblings();
   void Isolation();
@@ -192,6 +194,29 @@ void Checker::CpuCount() {
   } else {
     Ok("cpu.count", seen);
   }
+}
+
+// What the cgroup of this process, or one above it, may use of each period (version 2: "200000 100000" is two CPUs).
+void Checker::CpuQuota() {
+  const std::vector<std::string> lines = absl::StrSplit(Read("/proc/self/cgroup"), '\n');
+  const auto own =
+      std::find_if(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("0::/"); });
+  if (own == lines.end()) return;
+  const fs::path top = "/sys/fs/cgroup";
+  for (fs::path folder = top / own->substr(4);; folder = folder.parent_path()) {
+    const std::string file = folder / "cpu.max";
+    const std::vector<std::string> words = absl::StrSplit(Read(file), ' ');
+    int64_t quota_us = 0;
+    if (words.size() == 2 && absl::SimpleAtoi(words.front(), &quota_us)) {
+      return Add(
+          "cpu.quota", spinning_ > 0 ? Severity::kBad : Severity::kWarn,
+          absl::StrCat(file, ": ", quota_us, " us of each ", words.back(), " us"),
+          "once they are used up, every thread stands still until the period ends",
+          absl::StrCat("echo max > ", file, "; a container without a CPU limit, a systemd unit without CPUQuota="));
+    }
+    if (folder == top || !folder.has_relative_path()) break;
+  }
+  Ok("cpu.quota", "no quota of the cgroup");
 }
 
 void Checker::Frequency() {

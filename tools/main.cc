@@ -75,9 +75,11 @@ class CommandLine {
     AddStats();
     AddDoctor();
     AddSynth();
+    AddBench();
   }
 
   int Run(int argc, char** argv) {
+    for (int i = 0; i < argc; ++i) bench_.command += (i == 0 ? "" : " ") + std::string(argv[i]);
     try {
       app_.parse(argc, argv);
     } catch (const CLI::ExtrasError&) {
@@ -125,6 +127,7 @@ class CommandLine {
     CLI::App* const sub = Add("get", "The latest quotes, once. Fails if one is absent", "get MNQZ5 ESZ5 --json",
                               [this] { return CommandGet(global_, get_); });
     sub->add_option("symbols", get_.symbols, "Symbols")->required()->type_name("SYMBOL");
+    sub->add_flag("--shm", get_.shm, "From the shared table (table.shm), not from Redis");
   }
 
   void AddWatch() {
@@ -132,7 +135,8 @@ class CommandLine {
         Add("watch", "The latest quotes, live: a table on a terminal, lines below one header elsewhere",
             "watch --all --interval 500ms", [this] { return CommandWatch(global_, watch_); });
     CLI::Option* const symbols = sub->add_option("symbols", watch_.symbols, "Symbols")->type_name("SYMBOL");
-    CLI::Option* const all = sub->add_flag("--all", watch_.all, "All symbols that Redis has (by SCAN)");
+    CLI::Option* const all = sub->add_flag("--all", watch_.all, "All symbols that Redis has (by SCAN), or the table");
+    sub->add_flag("--shm", watch_.shm, "From the shared table (table.shm), not from Redis");
     all->excludes(symbols);
     AddDuration(sub, "--interval", 10 * kNsPerMs, "Between two looks [1s]",
                 [this](int64_t ns) { watch_.interval_ns = ns; });
@@ -174,10 +178,78 @@ class CommandLine {
     sub->add_option("--start-ms", synth_.start_ms, "Unix time of the start, in ms")
         ->capture_default_str()
         ->check(CLI::Range(int64_t{1}, limits::kUnixMsMax));
-    sub->add_option("--out", synth_.out, "Where to; - is stdout")->capture_default_str()->type_name("PATH");
+    CLI::Option* const out =
+        sub->add_option("--out", synth_.out, "Where to; - is stdout")->capture_default_str()->type_name("PATH");
+    sub->add_option("--shm", synth_.shm,
+                    "Into a shared-memory ring instead, at the market's pace, with the time of sending")
+        ->type_name("RING")
+        ->excludes(out);
     sub->parse_complete_callback([this, seconds, count] {
       if (seconds->count() == 0 && count->count() == 0) synth_.seconds = 10;
     });
+  }
+
+  void AddBench() {
+    CLI::App* const sub =
+        Add("bench", "Latency of every tick from when it was due: open loop, whatever Redis does",
+            "bench --rates 1k,10k,100k,1M --redis embedded --cpu 1 --redis-cpu 0 --out report", [this] {
+              bench_.version = Version();
+              return CommandBench(global_, bench_);
+            });
+    const auto rates = [this](const std::vector<std::string>& texts) {
+      bench_.rates.clear();
+      for (const std::string& text : texts) {
+        const absl::StatusOr<double> rate = ParseRate(text);
+        if (!rate.ok()) throw CLI::ValidationError("--rates", std::string(rate.status().message()));
+        bench_.rates.push_back(*rate);
+      }
+    };
+    sub->add_option_function<std::vector<std::string>>("--rates,--rate", rates,
+                                                       "Ticks a second, one run for each [10k]")
+        ->delimiter(',')
+        ->type_name("RATE");
+    sub->add_option("--symbols,--symbols-sweep", bench_.symbols, "How many, one run for each")
+        ->delimiter(',')
+        ->capture_default_str()
+        ->check(CLI::Range(1U, limits::kSymbolsMax));
+    sub->add_option("--burst", bench_.burst, "Ticks that are due at one time; the rate stays")
+        ->capture_default_str()
+        ->check(CLI::Range(1U, 1'000'000U));
+    sub->add_option("--skew", bench_.skew, "The n-th busiest symbol has a share of 1/n^SKEW; 0: all alike")
+        ->capture_default_str()
+        ->check(CLI::Range(0.0, 10.0));
+    sub->add_option("--seed", bench_.seed, "Another seed, another market")->capture_default_str();
+    sub->add_option("--replay", bench_.replay, "A recording (NDJSON) instead, at its own times")->type_name("PATH");
+    sub->add_option("--speed", bench_.speed, "Of the recording: real, or a factor such as 10x")->capture_default_str();
+    AddDuration(sub, "--for", 10 * kNsPerMs, "Measured time of each run [10s]",
+                [this](int64_t ns) { bench_.for_ns = ns; });
+    AddDuration(sub, "--warmup", 0, "Before it [1s]", [this](int64_t ns) { bench_.warmup_ns = ns; });
+    AddDuration(sub, "--timeout", kNsPerMs, "For what is not delivered then [30s]",
+                [this](int64_t ns) { bench_.timeout_ns = ns; });
+    sub->add_option("--rounds", bench_.rounds, "Of each run, taken together [1; 3 with --baseline]")
+        ->check(CLI::Range(1, 100));
+    sub->add_option("--generator", bench_.generator, "agent: on the bridge's runner; process: through a Unix socket")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"agent", "process"}));
+    sub->add_option("--idle", bench_.idle, "Of the runner")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"spin", "yield", "backoff"}));
+    sub->add_option("--cpu", bench_.cpu, "Of the runner; -1: not pinned")->capture_default_str();
+    sub->add_option("--redis-cpu", bench_.redis_cpu, "Of an embedded Redis")->capture_default_str();
+    sub->add_option("--watch-cpu", bench_.watch_cpu, "Of each reader that --visible starts")->capture_default_str();
+    sub->add_option("--generator-cpu", bench_.generator_cpu, "Of the generator's process")->capture_default_str();
+    sub->add_option_function<std::vector<std::string>>(
+           "--visible",
+           [this](const std::vector<std::string>& where) {
+             for (const std::string& place : where)
+               (place == "redis" ? bench_.visible_redis : bench_.visible_table) = true;
+           },
+           "Also until a reader sees it: redis (GET in a loop), table (shared memory)")
+        ->delimiter(',')
+        ->type_name("WHERE")
+        ->check(CLI::IsMember({"redis", "table"}));
+    sub->add_flag("--baseline", bench_.baseline, "Bare spinning SETEX round trips in turn with the first run");
+    sub->add_option("--out", bench_.out, "Folder for report.html, result.json and percentile files")->type_name("DIR");
   }
 
   // Names the unknown option or command, without what follows it: that could be a secret.
@@ -221,6 +293,7 @@ class CommandLine {
   WatchOptions watch_;
   DoctorOptions doctor_;
   SynthOptions synth_;
+  BenchOptions bench_;
   std::function<int()> command_;
 };
 

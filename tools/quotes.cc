@@ -60,6 +60,11 @@ std::vector<std::string> Cells(const QuoteRow& row, int64_t now_unix_ms) {
   } else {
     cells[1] = "(no quote)";
   }
+  if (row.table.has_value()) {
+    cells[kColumns.size() + 1] = FormatAge(row.table->age_ms);
+    cells.back() = row.table->source_age_ms < 0 ? "dead" : FormatAge(row.table->source_age_ms);
+    return cells;
+  }
   if (row.ttl_ms >= 0) cells.back() = FormatAge(row.ttl_ms);
   if (row.ttl_ms == -1) cells.back() = "no expiry";
   return cells;
@@ -138,7 +143,7 @@ std::vector<std::string> QuoteLines(std::span<const QuoteRow> rows, int64_t now_
   if (with_header) {
     table.push_back({"Symbol"});
     table.back().insert(table.back().end(), kColumns.begin(), kColumns.end());
-    table.back().insert(table.back().end(), {"Age", "TTL"});
+    table.back().insert(table.back().end(), {"Age", rows.empty() || !rows.front().table ? "TTL" : "Source"});
   }
   for (const QuoteRow& row : rows) table.push_back(Cells(row, now_unix_ms));
   std::vector<size_t> widths(kColumns.size() + 3, 0);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The latest quotes as they stand in Redis, and how people and programs get to see them. For `get` and `watch`.
+// The latest quotes as they stand in Redis or in the shared table, and how people and programs get to see them. For
+// `get` and `watch`.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,11 +16,17 @@
 
 namespace tickbridge {
 
+struct TableAges {
+  int64_t age_ms = 0;          // since the newest tick was received
+  int64_t source_age_ms = -1;  // since its source showed a sign of life; -1: that source is dead
+};
+
 struct QuoteRow {
   std::string symbol;
   bool present = false;
-  std::string value;    // as in Redis
-  int64_t ttl_ms = -2;  // left; -1: the key never expires, -2: not known
+  std::string value;                    // as in Redis
+  int64_t ttl_ms = -2;                  // left; -1: the key never expires, -2: not known
+  std::optional<TableAges> table = {};  // of a row that came from the shared table
 };
 
 // One row a symbol, in their order: MGET and, `with_ttl`, PTTL of each, some hundred to a round trip.
@@ -32,7 +40,8 @@ absl::StatusOr<std::vector<std::string>> ScanSymbols(RedisClient* client, const 
 std::string KeyGlob(const KeyClass& price);
 std::string SymbolOfKey(const KeyClass& price, std::string_view key);
 
-// Aligned lines: symbol, Last, Bid, Ask, Volume, High, Low, age of the Timestamp, life left.
+// Aligned lines: symbol, Last, Bid, Ask, Volume, High, Low, age of the Timestamp, life left. Of rows of the
+// shared table: age of the newest tick, age of its source.
 std::vector<std::string> QuoteLines(std::span<const QuoteRow> rows, int64_t now_unix_ms, bool with_header);
 
 // {"MNQZ5":{…},"NOPE":null} on one line. A value that is no JSON is given as a string.

@@ -87,6 +87,7 @@ class Checker {
       }
       lasting_keys_ += keys - expiring;
     }
+    may_be_lost_ = lasting_keys_ == 0 && !f_.info.empty();
   }
 
   Findings Run() {
@@ -136,6 +137,7 @@ class Checker {
                   const std::string& parameter, const std::string& value, std::string loses) {
     Finding& finding = Add(std::move(check), severity, std::move(seen), std::move(cost),
                            absl::StrCat("CONFIG SET ", parameter, " ", value.empty() ? "\"\"" : value));
+    if (Info("role") == "slave") return;  // the bridge writes to another server
     finding.apply = {{parameter, value}};
     finding.loses = std::move(loses);
   }
@@ -144,6 +146,7 @@ class Checker {
   const RedisQuestion& q_;
   const Config& config_;
   int64_t lasting_keys_ = 0;  // without an expiry: somebody means to keep them
+  bool may_be_lost_ = false;  // what the server holds: no key is known to be kept, and the server has told of its keys
   Findings findings_;
 };
 
@@ -249,7 +252,7 @@ void Checker::Eviction() {
   }
   const std::string seen = absl::StrCat("maxmemory ", *limit, ", ", *policy);
   const char* const cost = "when it is full, each write first looks for keys to remove, and prices are among them";
-  if (lasting_keys_ > 0) {
+  if (!may_be_lost_) {
     // With keys that never go, a full server would refuse our writes for ever.
     Add("redis.eviction", Severity::kWarn, seen, cost, "a server of its own for the bridge, or more maxmemory");
   } else {
@@ -270,27 +273,32 @@ void Checker::Persistence() {
   if (!save || !append) return;
   if (save->empty() && *append != "yes")
     return static_cast<void>(Add("redis.persistence", Severity::kOk, "nothing is written to disk"));
-  const std::string kept = absl::StrCat(lasting_keys_, " keys have no expiry");
+  const std::string kept =
+      f_.info.empty() ? "its keys are not known" : absl::StrCat(lasting_keys_, " keys have no expiry");
+  const std::string loses =
+      absl::StrCat(kEmptyAfterRestart, ToInt(Info("connected_slaves")) > 0 ? "; its replicas follow it in that" : "");
   if (!save->empty()) {
     const std::string seen = absl::StrCat("snapshots: save ", *save);
     const char* const cost =
         "for each the server forks: it stands still for the fork, and each write copies a page until it is done";
-    if (lasting_keys_ > 0) {
+    if (!may_be_lost_) {
       Add("redis.save", Severity::kWarn, absl::StrCat(seen, "; ", kept), cost,
           "a server of its own for the bridge, with save \"\"");
     } else {
-      AddSetting("redis.save", Severity::kWarn, seen, cost, "save", "", kEmptyAfterRestart);
+      AddSetting("redis.save", Severity::kWarn, seen, cost, "save", "", loses);
     }
   }
   if (*append != "yes") return;
-  if (lasting_keys_ == 0) {
+  if (may_be_lost_) {
     AddSetting("redis.appendonly", Severity::kWarn, "appendonly yes",
-               "every write goes to a file as well, which is rewritten in a fork", "appendonly", "no",
-               kEmptyAfterRestart);
+               "every write goes to a file as well, which is rewritten in a fork", "appendonly", "no", loses);
   } else if (Setting("appendfsync").value_or("") == "always") {
-    AddSetting("redis.appendfsync", Severity::kBad, "appendonly yes, appendfsync always",
-               "every turn of the server waits for the disk", "appendfsync", "everysec",
-               "at a crash of the host, up to a second of writes");
+    // Somebody may have chosen that for the keys that are kept.
+    Add("redis.appendfsync", Severity::kBad, absl::StrCat("appendonly yes, appendfsync always; ", kept),
+        "every turn of the server waits for the disk",
+        "a server of its own for the bridge; or CONFIG SET appendfsync everysec, which may lose up to a second of "
+        "writes "
+        "at a crash of the host");
   } else {
     Add("redis.appendonly", Severity::kWarn, absl::StrCat("appendonly yes; ", kept),
         "every write goes to a file as well, which is rewritten in a fork", "a server of its own for the bridge");

@@ -23,6 +23,7 @@ constexpr size_t kWriteBytes = 256 << 10;
 
 int CommandSynth(const GlobalOptions& global, const SynthOptions& options) {
   if (!LoadConfigOrExplain(global).has_value()) return kExitUsage;
+  if (!options.shm.empty()) return SynthIntoRing(global, options);
   SynthMarket::Options market_options;
   market_options.symbols = options.symbols;
   market_options.seed = options.seed;

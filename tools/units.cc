@@ -121,6 +121,19 @@ absl::StatusOr<uint64_t> ParseSize(std::string_view text) {
 
 std::string FormatSize(uint64_t bytes) { return Formatted(bytes, kSizes, "B"); }
 
+absl::StatusOr<double> ParseRate(std::string_view text) {
+  const auto [number, name] = NumberAndUnit(text);
+  const double factor = name.empty() ? 1 : name == "k" ? 1e3 : name == "M" ? 1e6 : 0;
+  double rate = 0;
+  if (factor != 0 && absl::SimpleAtod(number, &rate) && std::isfinite(rate) && rate > 0) return rate * factor;
+  return Bad(text, "a rate: write a number, or one with k or M, such as 10k or 2.5M");
+}
+
+std::string FormatRate(double rate) {
+  if (rate >= 1e6) return absl::StrCat(rate / 1e6, "M");
+  return rate >= 1e3 ? absl::StrCat(rate / 1e3, "k") : absl::StrCat(rate);
+}
+
 absl::StatusOr<double> ParseSpeed(std::string_view text) {
   if (text == "max") return 0.0;
   if (text == "real") return 1.0;

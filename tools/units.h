@@ -23,6 +23,11 @@ std::string FormatDuration(int64_t ns);
 absl::StatusOr<uint64_t> ParseSize(std::string_view text);
 std::string FormatSize(uint64_t bytes);
 
+// "10000", "10k", "2.5M": a positive number of anything.
+absl::StatusOr<double> ParseRate(std::string_view text);
+// The shortest of these forms: "10k", "2.5M".
+std::string FormatRate(double rate);
+
 // "max" is 0 (as fast as possible), "real" is 1, "10x" is 10, "0.5x" is a half.
 absl::StatusOr<double> ParseSpeed(std::string_view text);
 

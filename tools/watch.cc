@@ -7,7 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <optional>
+#include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -16,10 +20,12 @@
 #include "tools/commands.h"
 #include "tools/log.h"
 #include "tools/output.h"
+#include "tools/paths.h"
 #include "tools/quotes.h"
 #include "tools/redis_client.h"
 #include "tools/session.h"
 #include "tools/signals.h"
+#include "tools/table_quotes.h"
 
 namespace tickbridge {
 namespace {
@@ -54,13 +60,15 @@ std::string_view CutTo(std::string_view line, size_t columns) {
 
 class Watch {
  public:
+  // `table_path`: of the shared table, with --shm; `target` is of no use then.
   Watch(const GlobalOptions& global, const WatchOptions& options, const KeyClass& price, const RedisTarget& target,
-        int64_t timeout_ns)
+        int64_t timeout_ns, const std::string& table_path)
       : global_(global),
         options_(options),
         price_(price),
         target_(target),
         timeout_ns_(std::min(timeout_ns, kTimeoutNsMax)) {
+    if (options.shm) table_.emplace(table_path, price);
     for (const std::string& symbol : options.symbols) {
       if (std::find(symbols_.begin(), symbols_.end(), symbol) == symbols_.end()) symbols_.push_back(symbol);
     }
@@ -133,6 +141,7 @@ class Watch {
   }
 
   absl::StatusOr<std::vector<QuoteRow>> Fetch(const Screen& screen) {
+    if (table_.has_value()) return FetchFromTable(screen);
     if (!client_.has_value()) {
       absl::StatusOr<RedisClient> client = RedisClient::Connect(target_, timeout_ns_);
       if (!client.ok()) return client.status();
@@ -145,10 +154,30 @@ class Watch {
       symbols_ = *std::move(symbols);
       scanned_ = now;
     }
-    std::span<const std::string> wanted = symbols_;
-    // What does not fit on the screen is not asked for either.
-    if (screen.rows > 0 && !global_.json) wanted = wanted.first(std::min(wanted.size(), RowsFor(screen)));
-    return FetchQuotes(&*client_, price_, wanted, !global_.json);
+    return FetchQuotes(&*client_, price_, Wanted(screen), !global_.json);
+  }
+
+  absl::StatusOr<std::vector<QuoteRow>> FetchFromTable(const Screen& screen) {
+    if (options_.all) {
+      absl::StatusOr<std::vector<std::string>> symbols = table_->Symbols();
+      if (!symbols.ok()) return symbols.status();
+      symbols_ = *std::move(symbols);
+    }
+    absl::StatusOr<std::vector<QuoteRow>> rows = table_->Fetch(Wanted(screen));
+    // Whether somebody writes it: said when it changes, or at the foot of a table on a terminal.
+    if (std::string life = table_->Life(); life != life_) {
+      if (screen.rows == 0 && (!life_.empty() || !table_->alive())) {
+        Log(table_->alive() ? LogLevel::kInfo : LogLevel::kWarn, life);
+      }
+      life_ = std::move(life);
+    }
+    return rows;
+  }
+
+  // What does not fit on the screen is not asked for either.
+  std::span<const std::string> Wanted(const Screen& screen) const {
+    const std::span<const std::string> all = symbols_;
+    return screen.rows > 0 && !global_.json ? all.first(std::min(all.size(), RowsFor(screen))) : all;
   }
 
   // Beside the header and the line at the foot.
@@ -160,9 +189,12 @@ class Watch {
       foot += "; trying again; ";
     } else if (symbols_.size() > RowsFor(screen)) {
       foot = absl::StrCat("… and ", symbols_.size() - RowsFor(screen), " more; ");
+    } else if (symbols_.empty() && table_.has_value()) {
+      foot = "no symbol yet; ";
     } else if (symbols_.empty()) {
       foot = absl::StrCat("no keys of the form ", price_.key.text(), "; ");
     }
+    if (!life_.empty()) absl::StrAppend(&foot, life_, "; ");
     foot += "Ctrl-C ends";
     // From the top; each line clears what it covers, so that nothing flickers. A problem leaves the last quotes
     // standing.
@@ -178,7 +210,8 @@ class Watch {
   void Tell(absl::Status status) {
     if (drawn_) return;
     if (!status.ok() && last_.ok()) Log(LogLevel::kWarn, absl::StrCat(status.message(), "; trying again"));
-    if (status.ok() && !last_.ok()) Log(LogLevel::kInfo, absl::StrCat(target_.Display(), " answers again"));
+    if (status.ok() && !last_.ok())
+      Log(LogLevel::kInfo, absl::StrCat(table_.has_value() ? "the shared table" : target_.Display(), " answers again"));
     last_ = std::move(status);
   }
 
@@ -199,6 +232,8 @@ class Watch {
   const int64_t timeout_ns_;
   std::vector<std::string> symbols_;
   std::optional<RedisClient> client_;
+  std::optional<TableQuotes> table_;  // instead, with --shm
+  std::string life_;                  // of it, as last said
   MonoNs scanned_;
   absl::Status last_;
   bool answered_ = false;
@@ -212,13 +247,25 @@ class Watch {
 int CommandWatch(const GlobalOptions& global, const WatchOptions& options) {
   const std::optional<Config> config = LoadConfigOrExplain(global);
   if (!config.has_value()) return kExitUsage;
-  const absl::StatusOr<RedisTarget> target = ResolveTarget(config->redis);
-  if (!target.ok()) {
-    ExplainStart(target.status());
-    return kExitUsage;
+  RedisTarget target;
+  std::string table_path;
+  if (options.shm) {
+    const std::string name = SharedTableName(*config);
+    if (name.empty()) {
+      ExplainStart(absl::InvalidArgumentError("table.shm is empty: this bridge shares no table"));
+      return kExitUsage;
+    }
+    table_path = TablePath(name);
+  } else {
+    absl::StatusOr<RedisTarget> resolved = ResolveTarget(config->redis);
+    if (!resolved.ok()) {
+      ExplainStart(resolved.status());
+      return kExitUsage;
+    }
+    target = *std::move(resolved);
   }
   const Logging logging(config->log_level);
-  return Watch(global, options, config->classes[0], *target, config->redis.connect_timeout_ns).Run();
+  return Watch(global, options, config->classes[0], target, config->redis.connect_timeout_ns, table_path).Run();
 }
 
 }  // namespace tickbridge

@@ -30,14 +30,7 @@ class ServerTest : public ::testing::Test {
 
   // As RESP, both from the real one and from the simulated.
   std::string Real(const Words& words) {
-    std::vector<const char*> arguments;
-    std::vector<size_t> sizes;
-    for (const std::string& word : words) {
-      arguments.push_back(word.data());
-      sizes.push_back(word.size());
-    }
-    auto* reply = static_cast<redisReply*>(
-        redisCommandArgv(context_.get(), static_cast<int>(words.size()), arguments.data(), sizes.data()));
+    redisReply* const reply = RedisCall(context_.get(), words);
     const std::string text = Show(*reply);
     freeReplyObject(reply);
     return text;

@@ -39,6 +39,7 @@ class LaneTest : public ::testing::Test {
     RedisConnector::Options connect;
     connect.target.kind = RedisTarget::Kind::kUnix;
     connect.target.unix_path = server_->socket();
+    connect.target.user = user_;
     connect.client_name = "tickbridge:test:0";
     lane_ = std::make_unique<Lane>(core_, std::move(options), *RedisConnector::Create(connect), counters_.get());
     source_ = sources_->Open(0, clock_.Now());
@@ -75,6 +76,7 @@ class LaneTest : public ::testing::Test {
   }
 
   const std::string program_;
+  std::string user_;  // empty: Redis' default user
   SystemClock clock_;
   RedisServer redis_{{}, program_};
   RedisServer* server_ = &redis_;

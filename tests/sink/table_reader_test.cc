@@ -3,17 +3,25 @@
 #include "sink/table_reader.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "core/clock.h"
 #include "core/futex.h"
+#include "core/shared_table.h"
+#include "core/source_table.h"
+#include "core/symbol_table.h"
 
 namespace tickbridge {
 namespace {
@@ -26,8 +34,9 @@ class TableReaderTest : public ::testing::Test {
 
   // A bridge's part of it.
   struct Writer {
-    explicit Writer(const std::string& path, uint32_t capacity = kCapacity, uint64_t generation = 1'000)
-        : shared(*SharedTable::Open({path, capacity, generation})),
+    explicit Writer(const std::string& path, uint32_t capacity = kCapacity, uint64_t generation = 1'000,
+                    Ownership ownership = {})
+        : shared(*SharedTable::Open({path, capacity, generation, ownership})),
           symbols(capacity, shared->symbol_storage()),
           table(shared->table_options()),
           sources(shared->source_cells()) {
@@ -41,6 +50,7 @@ class TableReaderTest : public ::testing::Test {
       Tick tick;
       tick.Set(Field::kBid, {bid, -2});
       tick.Set(Field::kAsk, {bid + 1, -2});
+      tick.Set(Field::kLow, {bid, -2});  // on another line than these
       table.Merge(id, tick, {SystemClock::ReadMonotonic(), {}, source});
       return id;
     }
@@ -58,7 +68,7 @@ class TableReaderTest : public ::testing::Test {
 TEST_F(TableReaderTest, FindsAndLoads) {
   Writer writer(path_);
   writer.Quote("A", 100);
-  const auto reader = *TableReader::Open(path_);
+  const auto reader = TableReader::Open(path_);
   EXPECT_EQ(reader->Find("B"), kNoSymbol);
   writer.Quote("B", 200);
   Quote quote;
@@ -76,7 +86,7 @@ TEST_F(TableReaderTest, KnowsWhoLives) {
   const MonoNs now = SystemClock::ReadMonotonic();
   auto writer = std::make_unique<Writer>(path_);
   writer->Quote("A", 100);
-  const auto reader = *TableReader::Open(path_);
+  const auto reader = TableReader::Open(path_);
   Quote quote;
   ASSERT_EQ(reader->LoadQuote(SymbolId{0}, &quote), TableReader::Load::kOk);
   EXPECT_GE(TableReader::AgeNs(quote, SystemClock::ReadMonotonic()), 0);
@@ -111,7 +121,7 @@ TEST_F(TableReaderTest, IsTakenOverWithAllThatIsInIt) {
   EXPECT_TRUE(writer.table.Restored(id));
   EXPECT_EQ(writer.table.Sequence(id), sequence);
   writer.Quote("A", 300);
-  const auto reader = *TableReader::Open(path_);
+  const auto reader = TableReader::Open(path_);
   Quote quote;
   ASSERT_EQ(reader->LoadQuote(id, &quote), TableReader::Load::kOk);
   EXPECT_EQ(quote.sequence, sequence + 1);
@@ -132,9 +142,9 @@ TEST_F(TableReaderTest, EmptiesWhatAWriterLeftHalfDone) {
   ASSERT_EQ(::pwrite(fd, &odd, sizeof(odd), static_cast<off_t>(layout.slots_offset)), 8);
   // And, in another slot, a number that cannot be.
   const int64_t huge = INT64_MAX;
-  ASSERT_EQ(::pwrite(fd, &huge, sizeof(huge), static_cast<off_t>(layout.slots_offset + 192 + 72)), 8);
+  ASSERT_EQ(::pwrite(fd, &huge, sizeof(huge), static_cast<off_t>(layout.slots_offset + 192 + 32)), 8);
   ::close(fd);
-  const auto reader = *TableReader::Open(path_);
+  const auto reader = TableReader::Open(path_);
   Quote quote;
   EXPECT_EQ(reader->LoadQuote(SymbolId{0}, &quote), TableReader::Load::kBusy);
   EXPECT_EQ(reader->LoadQuote(SymbolId{1}, &quote), TableReader::Load::kInvalid);
@@ -146,17 +156,21 @@ TEST_F(TableReaderTest, EmptiesWhatAWriterLeftHalfDone) {
 }
 
 TEST_F(TableReaderTest, RefusesWhatIsNoTableAndASecondWriter) {
-  EXPECT_EQ(TableReader::Open(path_).status().code(), absl::StatusCode::kNotFound);
+  TableReader::OpenResult result{};
+  std::string error;
+  EXPECT_EQ(TableReader::Open(path_, &result, &error), nullptr);
+  EXPECT_EQ(result, TableReader::OpenResult::kNotFound) << error;
   const Writer writer(path_);
-  EXPECT_EQ(SharedTable::Open({path_, kCapacity, 2'000}).status().code(), absl::StatusCode::kAlreadyExists);
-  EXPECT_EQ(SharedTable::Open({path_, kCapacity + 1, 2'000}).status().code(), absl::StatusCode::kAlreadyExists);
-  EXPECT_EQ(TableReader::Open("/dev/null").status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(SharedTable::Open({path_, kCapacity, 2'000, {}}).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(SharedTable::Open({path_, kCapacity + 1, 2'000, {}}).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(TableReader::Open("/dev/null", &result, &error), nullptr);
+  EXPECT_EQ(result, TableReader::OpenResult::kNoTable) << error;
   EXPECT_EQ(std::filesystem::status(path_).permissions(), std::filesystem::perms(0640));
 }
 
 TEST_F(TableReaderTest, WakesWhoWaits) {
   Writer writer(path_);
-  const auto reader = *TableReader::Open(path_);
+  const auto reader = TableReader::Open(path_);
   uint32_t epoch = writer.shared->header().epoch.load();
   EXPECT_FALSE(reader->WaitForChange(&epoch, kNsPerMs));
   std::thread waker([&] {
@@ -176,13 +190,14 @@ TEST_F(TableReaderTest, NeverShowsATornQuote) {
   std::vector<std::thread> readers;
   for (int i = 0; i < 2; ++i) {
     readers.emplace_back([&] {
-      const auto reader = *TableReader::Open(path_);
+      const auto reader = TableReader::Open(path_);
       Quote quote;
       int64_t newest = 0;
       while (!done.load()) {
         if (reader->TryLoad(id, &quote) != TableReader::Load::kOk) continue;
         const int64_t bid = quote.Get(Field::kBid).mantissa;
         ASSERT_EQ(quote.Get(Field::kAsk).mantissa, bid + 1);
+        ASSERT_EQ(quote.Get(Field::kLow).mantissa, bid);
         ASSERT_GE(bid, newest);
         newest = bid;
       }
@@ -191,6 +206,169 @@ TEST_F(TableReaderTest, NeverShowsATornQuote) {
   for (int64_t i = 1; i < 300'000; ++i) writer.Quote("A", i);
   done = true;
   for (std::thread& reader : readers) reader.join();
+}
+
+// A writer without pause: each load succeeds, is whole, and is not older than what was there when it began. The number
+// of the newest merge is published before the load, as another thread of a strategy might have seen it.
+TEST_F(TableReaderTest, IsNotStarvedByAWriterWithoutPause) {
+  Writer writer(path_);
+  const SymbolId id = writer.Quote("A", 0);
+  std::atomic<int64_t> newest{0};
+  std::atomic<bool> done{false};
+  std::thread reading([&] {
+    const auto reader = TableReader::Open(path_);
+    Quote quote;
+    for (int i = 0; i < 20'000; ++i) {
+      const int64_t before = newest.load(std::memory_order_acquire);
+      // Busy only where the scheduler puts the writer aside within a write.
+      while (reader->LoadQuote(id, &quote) != TableReader::Load::kOk) std::this_thread::yield();
+      const int64_t bid = quote.Get(Field::kBid).mantissa;
+      ASSERT_EQ(quote.Get(Field::kAsk).mantissa, bid + 1);
+      ASSERT_EQ(quote.Get(Field::kLow).mantissa, bid);
+      ASSERT_GE(bid, before);
+    }
+    done = true;
+  });
+  for (int64_t i = 1; !done.load(std::memory_order_relaxed) && !HasFailure(); ++i) {
+    writer.Quote("A", i);
+    newest.store(i, std::memory_order_release);
+  }
+  reading.join();
+}
+
+// The slot as a writer left it that was killed in the middle of a write, or while it copied the slot: what the snapshot
+// shows is taken only where it is not older than the slot.
+TEST_F(TableReaderTest, ReadsTheSnapshotOnlyWhereItIsNotOlder) {
+  SharedTableLayout layout;
+  Writer writer(path_);
+  layout = writer.shared->header().layout;
+  SymbolId id{};
+  for (uint64_t i = 1; i <= LatestTable::kSnapshotEvery; ++i) id = writer.Quote("A", static_cast<int64_t>(i));
+  const auto reader = TableReader::Open(path_);
+  const int fd = ::open(path_.c_str(), O_RDWR);
+  const auto put = [&](uint64_t offset, uint64_t word) {
+    ASSERT_EQ(::pwrite(fd, &word, sizeof(word), static_cast<off_t>(offset)), 8);
+  };
+  uint64_t version = 0;
+  ASSERT_EQ(::pread(fd, &version, sizeof(version), static_cast<off_t>(layout.slots_offset)), 8);
+  ASSERT_EQ(version, 2 * LatestTable::kSnapshotEvery);
+  Quote quote;
+  // In the middle of the next write: the snapshot is as new as the slot was.
+  put(layout.slots_offset, version + 1);
+  EXPECT_EQ(reader->TryLoad(id, &quote), TableReader::Load::kBusy);
+  ASSERT_EQ(reader->LoadQuote(id, &quote), TableReader::Load::kOk);
+  EXPECT_EQ(quote.Get(Field::kBid).mantissa, static_cast<int64_t>(LatestTable::kSnapshotEvery));
+  // In the middle of the one after it: it is older.
+  put(layout.slots_offset, version + 3);
+  EXPECT_EQ(reader->LoadQuote(id, &quote), TableReader::Load::kBusy);
+  // In the middle of copying: the slot is whole, and nobody reads the copy.
+  put(layout.slots_offset, version);
+  put(layout.snapshots_offset, version - 1);
+  EXPECT_EQ(reader->LoadQuote(id, &quote), TableReader::Load::kOk);
+  put(layout.slots_offset, version + 1);
+  EXPECT_EQ(reader->LoadQuote(id, &quote), TableReader::Load::kBusy);
+  // What somebody scribbled there does not outlive the next bridge.
+  put(layout.snapshots_offset, UINT64_MAX - 1);
+  EXPECT_EQ(reader->LoadQuote(id, &quote), TableReader::Load::kOk) << "a lie that only the file's owner can tell";
+  EXPECT_FALSE(writer.table.Salvage(id));
+  EXPECT_EQ(reader->LoadQuote(id, &quote), TableReader::Load::kNothing);
+  ::close(fd);
+}
+
+TEST_F(TableReaderTest, CannotWrite) {
+  const Writer writer(path_);
+  const auto reader = TableReader::Open(path_);
+  // How the kernel has it mapped: once by the writer, once by the reader.
+  std::ifstream maps("/proc/self/maps");
+  int read_only = 0;
+  int writable = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find(path_) == std::string::npos) continue;
+    ++(line.find(" r--s ") != std::string::npos ? read_only : writable);
+  }
+  EXPECT_EQ(read_only, 1);
+  EXPECT_EQ(writable, 1);
+}
+
+TEST_F(TableReaderTest, BelongsToWhomTheConfigurationSays) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may give a file away";
+  const Ownership to = *FindOwnership("nobody", "nogroup");
+  const mode_t before = ::umask(077);
+  const auto shared = *SharedTable::Open({path_, kCapacity, 1'000, to});
+  ::umask(before);
+  struct stat info{};
+  ASSERT_EQ(::stat(path_.c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, to.owner);
+  EXPECT_EQ(info.st_gid, to.group);
+  EXPECT_EQ(info.st_mode & 07777, 0640u);
+  EXPECT_EQ(FindOwnership("no-such-user", "").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(FindOwnership("", "no-such-group").status().code(), absl::StatusCode::kNotFound);
+}
+
+// As another user: its group reads, others do not, nobody but the owner writes.
+TEST_F(TableReaderTest, ShowsItselfToItsGroupOnly) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may become somebody else";
+  for (const bool member : {true, false}) {
+    std::filesystem::remove(path_);
+    const Ownership nobody = *FindOwnership("nobody", "nogroup");
+    Ownership ownership;
+    if (member) ownership.group = nobody.group;
+    Writer writer(path_, kCapacity, 1'000, ownership);
+    writer.Quote("A", 1);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (::setgroups(0, nullptr) != 0 || ::setgid(nobody.group) != 0 || ::setuid(nobody.owner) != 0) ::_exit(100);
+      if (::open(path_.c_str(), O_RDWR) >= 0) ::_exit(101);
+      TableReader::OpenResult result{};
+      const auto reader = TableReader::Open(path_, &result);
+      ::_exit(static_cast<int>(result));
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status),
+              static_cast<int>(member ? TableReader::OpenResult::kOk : TableReader::OpenResult::kNotPermitted));
+  }
+}
+
+// Whatever stands behind the header's layout, a reader neither crashes nor runs on for ever; nor does the next bridge.
+TEST_F(TableReaderTest, BelievesNothingThatIsScribbled) {
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 50; ++round) {
+    std::filesystem::remove(path_);
+    auto writer = std::make_unique<Writer>(path_);
+    for (int i = 0; i < 20; ++i) writer->Quote("S" + std::to_string(i), i);
+    const auto reader = TableReader::Open(path_);
+    const uint64_t bytes = writer->shared->header().layout.sources_offset;
+    const int fd = ::open(path_.c_str(), O_RDWR);
+    for (int i = 0; i < 2'000; ++i) {
+      const uint64_t word = random();
+      const uint64_t at = sizeof(SharedTableLayout) + random() % (bytes - sizeof(SharedTableLayout) - 8);
+      ASSERT_EQ(::pwrite(fd, &word, 8, static_cast<off_t>(at)), 8);
+    }
+    ::close(fd);
+    Quote quote;
+    for (uint32_t id = 0; id < kCapacity + 10; ++id) {
+      EXPECT_LE(reader->Name(SymbolId{id}).size(), SymbolTable::kNameBytes);
+      const TableReader::Load load = reader->LoadQuote(SymbolId{id}, &quote);
+      EXPECT_TRUE(load != TableReader::Load::kOk || InRange(quote));
+      reader->SourceAgeNs(quote, SystemClock::ReadMonotonic());
+    }
+    for (int i = 0; i < 30; ++i) {
+      const SymbolId id = reader->Find("S" + std::to_string(i));
+      EXPECT_TRUE(id == kNoSymbol || reader->Name(id) == "S" + std::to_string(i));
+    }
+    reader->life(SystemClock::ReadMonotonic());
+    writer.reset();
+    Writer next(path_, kCapacity, 2'000);
+    next.Quote("NEW", 7);
+    const auto again = TableReader::Open(path_);
+    ASSERT_NE(again, nullptr);
+    ASSERT_EQ(again->LoadQuote(again->Find("NEW"), &quote), TableReader::Load::kOk);
+    EXPECT_EQ(quote.Get(Field::kBid).mantissa, 7);
+  }
 }
 
 }  // namespace

@@ -382,8 +382,8 @@ class Credentials(BridgeCase):
         harness.wait_until(lambda: bridge.process.poll() is not None or users(), "it connects, or refuses")
         self.assertLessEqual(users(), {"bridge"}, bridge.errors())
 
-    def test_a_password_file_that_comes_and_goes(self):
-        """Gone while it runs: it says so, and goes on when it is there again."""
+    def bridge_with_password(self):
+        """A bridge that has delivered to a server with a password, and its password file."""
         self.server()
         self.redis.client.config_set("requirepass", SECRET)
         self.redis.client = redis.Redis(unix_socket_path=self.redis.socket, password=SECRET)
@@ -391,6 +391,11 @@ class Credentials(BridgeCase):
         bridge = self.bridge(redis_keys=f'password_file = "{path}"')
         self.tick()
         self.wait_model()
+        return bridge, path
+
+    def test_a_password_file_that_comes_and_goes(self):
+        """Gone while it runs: it says so, and goes on when it is there again."""
+        bridge, path = self.bridge_with_password()
         os.unlink(path)
         self.redis.client.execute_command("CLIENT KILL TYPE normal SKIPME yes")
         self.tick()
@@ -402,13 +407,7 @@ class Credentials(BridgeCase):
         self.stop(bridge)
 
     def test_a_server_that_drops_its_password(self):
-        self.server()
-        self.redis.client.config_set("requirepass", SECRET)
-        self.redis.client = redis.Redis(unix_socket_path=self.redis.socket, password=SECRET)
-        path = self.password_file(SECRET)
-        bridge = self.bridge(redis_keys=f'password_file = "{path}"')
-        self.tick()
-        self.wait_model()
+        bridge, _ = self.bridge_with_password()
         self.redis.client.config_set("requirepass", "")
         self.redis.client.execute_command("CLIENT KILL TYPE normal SKIPME yes")
         self.tick()

@@ -93,9 +93,9 @@ class LateBytes(BridgeCase):
     def wait_round(self):
         harness.wait_until(lambda: self.shows(self.stamp), f"every key is of round {self.stamp}: {self.lane()}")
 
-    def late(self, bridge, proxy):
-        """The bytes of connection 0 are held until a second one has written newer values, and come then. Returns what
-        went back in time, and whether the server took the late bytes."""
+    def hold_a_round(self, proxy):
+        """The bytes of connection 0 stay with the proxy from here on, newer values among them. Returns a watcher that
+        has seen what was there before, and the connection."""
         self.send_round()
         self.wait_round()
         watcher = Watcher(redis.Redis(unix_socket_path=self.redis.socket), [f"price:S{i}:latest" for i in
@@ -105,6 +105,12 @@ class LateBytes(BridgeCase):
         proxy.hold(first)
         self.send_round()
         harness.wait_until(lambda: b"SETEX" in proxy.held[0], "late bytes are on their way")
+        return watcher, first
+
+    def late(self, bridge, proxy):
+        """The bytes of connection 0 are held until a second one has written newer values, and come then. Returns what
+        went back in time, and whether the server took the late bytes."""
+        watcher, first = self.hold_a_round(proxy)
         self.wait_lane(lambda l: l["connects"] == 2, "a second connection")
         self.send_round()
         self.wait_round()
@@ -174,15 +180,7 @@ class LateBytes(BridgeCase):
         proxy = Holding(unix_connector(self.redis.socket))
         self.addCleanup(proxy.close)
         bridge = self.bridge(proxy.url, classes=ALL_FIELDS)
-        self.send_round()
-        self.wait_round()
-        watcher = Watcher(redis.Redis(unix_socket_path=self.redis.socket), [f"price:S{i}:latest" for i in
-                                                                              range(self.KEYS)])
-        self.addCleanup(watcher.close)
-        first = proxy.links[0]
-        proxy.hold(first)
-        self.send_round()
-        harness.wait_until(lambda: b"SETEX" in proxy.held[0], "late bytes are on their way")
+        watcher, first = self.hold_a_round(proxy)
         bridge.process.kill()
         bridge.process.wait()
         self.feeding.close()

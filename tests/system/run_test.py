@@ -287,27 +287,25 @@ class Commands(unittest.TestCase):
             self.assertEqual(result.stdout, b"")
             self.expect(2, "--redis: it must begin with redis://", *command, "--redis", "http://h")
 
-    def test_a_failed_write_to_stdout_is_a_failure(self):
+    def expect_full(self, *command):
+        """It fails where nothing can be written to stdout."""
         with open("/dev/full", "wb") as full:
-            for command in (("replay", "-", "--redis", "embedded"), ("run", "--check-config"),
-                            ("run", "--redis", "embedded", "--set", "feed.x.type=synth", "--for", "50ms",
-                             "--set", f"bridge.instance=full-{os.getpid()}"),
-                            ("synth", "--count", "1")):
-                result = subprocess.run([harness.TICKBRIDGE, *command], stdin=subprocess.DEVNULL, stdout=full,
-                                        stderr=subprocess.PIPE, timeout=harness.DEADLINE_S)
-                self.assertEqual(result.returncode, 1, command)
-                self.assertIn(b"cannot write to stdout", result.stderr, command)
+            result = subprocess.run([harness.TICKBRIDGE, *command], stdin=subprocess.DEVNULL, stdout=full,
+                                    stderr=subprocess.PIPE, timeout=harness.DEADLINE_S)
+        self.assertEqual(result.returncode, 1, command)
+        self.assertIn(b"cannot write to stdout", result.stderr, command)
 
-    def test_commands_that_ask_redis_fail_where_stdout_does(self):
+    def test_a_failed_write_to_stdout_is_a_failure(self):
         redis = harness.Redis()
         self.addCleanup(redis.close)
         redis.client.set("price:A:latest", b'{"Last":1.0}')
-        for command in (("get", "A"), ("watch", "A", "--for", "1s")):
-            with open("/dev/full", "wb") as full:
-                result = subprocess.run([harness.TICKBRIDGE, *command, "--redis", redis.url], stdout=full,
-                                        stderr=subprocess.PIPE, timeout=harness.DEADLINE_S)
-            self.assertEqual(result.returncode, 1, command)
-            self.assertIn(b"cannot write to stdout", result.stderr, command)
+        self.expect_full("replay", "-", "--redis", "embedded")
+        self.expect_full("run", "--check-config")
+        self.expect_full("run", "--redis", "embedded", "--set", "feed.x.type=synth", "--for", "50ms", "--set",
+                         f"bridge.instance=full-{os.getpid()}")
+        self.expect_full("synth", "--count", "1")
+        self.expect_full("get", "A", "--redis", redis.url)
+        self.expect_full("watch", "A", "--for", "1s", "--redis", redis.url)
 
     def test_watch_has_one_header_off_a_terminal(self):
         redis = harness.Redis()

@@ -3,9 +3,11 @@
 killed while others read."""
 import json
 import os
+import pathlib
 import random
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -153,6 +155,61 @@ class Table(bridge_case.BridgeCase):
         self.assertEqual(second.process.returncode, 1)
         self.assertIn("another bridge writes the shared table", second.errors())
         bridge.stop()
+
+    def test_the_examples_in_three_languages(self):
+        """As a user of the installed package would build and run them."""
+        build = os.path.dirname(os.path.dirname(harness.TICKBRIDGE))
+        examples = harness.ROOT / "examples"
+        bridge, client = self.start()
+        self.send(client, {"symbol": "A", "Bid": "21000.25", "Ask": "21000.5"})
+        table = LatestTable(self.table)
+        harness.wait_until(lambda: "A" in table, "it came")
+        shared, static = os.path.join(self.folder, "shared"), os.path.join(self.folder, "static")
+        compile_c = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", str(harness.ROOT / "sink")]
+        binary = pathlib.Path(harness.TICKBRIDGE).read_bytes()
+        if b"__tsan_init" not in binary and b"__asan_init" not in binary:  # which C programs would have to link as well
+            subprocess.run([*compile_c, str(examples / "reader.c"), "-o", shared, "-L", build, "-ltickbridge_reader",
+                            f"-Wl,-rpath,{build}"], check=True)
+            subprocess.run([*compile_c, str(examples / "reader.c"), "-o", static,
+                            os.path.join(build, "libtickbridge_reader.a"), "-lstdc++", "-lm"], check=True)
+            for program in (shared, static):
+                out = subprocess.run([program, self.table, "A"], capture_output=True, text=True, check=True).stdout
+                self.assertRegex(out, r"^A  bid 21000.25  ask 21000.5  age [0-9.]+ s$")
+                self.assertEqual(subprocess.run([program, self.table, "B"], capture_output=True).returncode, 1)
+                failed = subprocess.run([program, "no-such-table", "A"], capture_output=True, text=True)
+                self.assertEqual(failed.returncode, 1)
+                self.assertIn("No such file", failed.stderr)
+            symbols = subprocess.run(["nm", "-D", "--defined-only", os.path.join(build, "libtickbridge_reader.so")],
+                                     capture_output=True, text=True, check=True).stdout.split("\n")
+            ours = {line.split()[-1] for line in symbols if "tickbridge" in line or "tbr_" in line}
+            self.assertTrue(ours and all(name.startswith("tbr_") for name in ours), ours)
+        python = subprocess.run([sys.executable, str(examples / "reader.py"), self.table, "A"], capture_output=True, text=True,
+                                check=True, env={"PYTHONPATH": str(harness.ROOT / "tools" / "python")}).stdout
+        self.assertRegex(python, r"^A  bid 21000.25  ask 21000.5  age [0-9.]+ s$")
+        bridge.stop()
+
+    def test_get_and_watch_from_the_table(self):
+        bridge, client = self.start()
+        self.send(client, {"symbol": "A", "Bid": "21000.25", "Ask": "21000.5", "Timestamp": 1700000000000})
+        table = LatestTable(self.table)
+        harness.wait_until(lambda: "A" in table, "it came")
+        shm = f"table.shm={self.table}"
+        got = harness.run("get", "A", "--shm", "--json", "--set", shm)
+        self.assertEqual(got.returncode, 0, got.stderr)
+        self.assertEqual(json.loads(got.stdout), {"A": table["A"]})
+        self.assertEqual(harness.run("get", "A", "B", "--shm", "--set", shm).returncode, 1)
+        watched = harness.run("watch", "--all", "--shm", "--for", "50ms", "--interval", "20ms", "--set", shm)
+        self.assertEqual(watched.returncode, 0, watched.stderr)
+        lines = watched.stdout.decode().splitlines()
+        self.assertEqual(lines[0].split()[-2:], ["Age", "Source"])
+        self.assertIn("21000.25", lines[1])
+        bridge.stop()
+        ended = harness.run("get", "A", "--shm", "--set", shm)
+        self.assertEqual(ended.returncode, 0)
+        self.assertIn("its bridge has ended", ended.stderr.decode())
+        missing = harness.run("get", "A", "--shm", "--set", shm + "-none")
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("is there a bridge with this table.shm", missing.stderr.decode())
 
     def test_what_is_no_table_or_makes_no_sense(self):
         for content in (b"", b"x" * 5000, os.urandom(1 << 20)):

@@ -178,7 +178,7 @@ TEST_F(ConfigTest, ItsCommentedExamplesAreRight) {
   }
   const LoadResult result = Load(text);
   EXPECT_TRUE(result.ok()) << All(result);
-  EXPECT_EQ(result.config.feeds.size(), 5U);
+  EXPECT_EQ(result.config.feeds.size(), 7U);
   EXPECT_EQ(result.config.feeds.back().name, "made_up");
   EXPECT_TRUE(result.config.classes[0].publish.has_value());
 }
@@ -273,6 +273,15 @@ TEST_F(ConfigTest, SaysUnknownKeysAndSectionsWithTheNearest) {
   ExpectError("[runner] # HERE\nname = \"x\"\n", {"[[runner]]"});
 }
 
+TEST_F(ConfigTest, ARingIsOneOrAFolderOfThem) {
+  ExpectError("[feed.x] # HERE\ntype = \"shm\"\n", {"feed.x", "needs path", "or folder"});
+  ExpectError("[feed.x]\ntype = \"shm\"\npath = \"a\"\nfolder = \"/b\" # HERE\n",
+              {"feed.x.folder", "either path or folder"});
+  ExpectError("[feed.x]\ntype = \"shm\"\npath = \"a\"\n[feed.y]\ntype = \"shm\"\npath = \"a\" # HERE\n",
+              {"feed.y.path", "feed.x reads it already"});
+  ExpectError("[feed.x]\ntype = \"synth\"\nfolder = \"/b\" # HERE\n", {"feed.x.folder", "only for shm"});
+}
+
 TEST_F(ConfigTest, SaysWhatThisVersionDoesNotHave) {
   const std::string not_yet = "not supported by this version";
   for (const char* key : {"url = \"redis+cluster://h:1\"", "url = \"redis+sentinel://h:1/m\""}) {
@@ -280,7 +289,6 @@ TEST_F(ConfigTest, SaysWhatThisVersionDoesNotHave) {
   }
   ExpectError("[http] # HERE\nlisten = \"127.0.0.1:9470\"\n", {"http", not_yet});
   ExpectError("[feed.x]\ntype = \"websocket\" # HERE\n", {"feed.x.type", not_yet});
-  ExpectError("[feed.x]\ntype = \"shm\" # HERE\n", {"feed.x.type", not_yet});
   ExpectError("[feed.x]\ntype = \"synth\"\nb = \"1.2.3.4:5\" # HERE\n", {"feed.x.b", not_yet});
   ExpectError("[feed.x]\ntype = \"synth\"\nformat = \"iex_tops\" # HERE\n", {"feed.x.format", not_yet});
 }

@@ -235,6 +235,24 @@ TEST_F(MachineChecksTest, SeesBuffersThatAreTooSmall) {
   ExpectOnly("net.busy_poll", Severity::kInfo, "busy_read=50");
 }
 
+TEST_F(MachineChecksTest, SeesAQuotaOfTheCgroupOrOneAboveIt) {
+  tree_.Add("/proc/self/cgroup", "1:cpu:/elsewhere\n0::/system.slice/tickbridge.service");
+  tree_.Add("/sys/fs/cgroup/system.slice/tickbridge.service/cpu.max", "max 100000");
+  for (const Finding& finding : Check()) EXPECT_EQ(finding.severity, Severity::kOk) << finding.check;
+  tree_.Add("/sys/fs/cgroup/system.slice/cpu.max", "150000 100000");
+  ExpectOnly("cpu.quota", Severity::kBad, "/sys/fs/cgroup/system.slice/cpu.max: 150000 us of each 100000 us");
+  config_.runners[0].idle = "backoff";
+  bool warned = false;
+  for (const Finding& finding : Check()) {
+    if (finding.check == "cpu.quota") warned = finding.severity == Severity::kWarn;
+  }
+  EXPECT_TRUE(warned);
+  // In a container the own cgroup is the top.
+  tree_.Add("/proc/self/cgroup", "0::/").Add("/sys/fs/cgroup/cpu.max", "50000 100000");
+  config_.runners[0].idle = "spin";
+  ExpectOnly("cpu.quota", Severity::kBad, "/sys/fs/cgroup/cpu.max: 50000 us");
+}
+
 TEST_F(MachineChecksTest, SeesTooManySpinners) {
   config_.runners[0].cpu = -1;
   config_.runners[0].idle = "spin";

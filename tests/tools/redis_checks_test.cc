@@ -158,11 +158,35 @@ TEST_F(RedisChecksTest, SeesPersistenceAndKeepsItWhereSomebodyNeedsIt) {
   facts_.config["maxmemory-policy"] = "allkeys-lru";
   facts_.info["db3"] = "keys=5,expires=4,avg_ttl=0";
   for (const Finding& finding : Check()) {
-    if (finding.check == "redis.appendfsync") {
-      ExpectApplies(finding, "appendfsync", "everysec");
-    } else {
-      EXPECT_TRUE(finding.apply.empty()) << finding.check << ": a key without expiry is meant to be kept";
-    }
+    EXPECT_TRUE(finding.apply.empty()) << finding.check << ": a key without expiry is meant to be kept";
+  }
+}
+
+TEST_F(RedisChecksTest, AppliesNothingWhereItDoesNotKnowWhatIsKept) {
+  facts_.config["save"] = "3600 1";
+  facts_.config["maxmemory"] = "1000000";
+  facts_.config["maxmemory-policy"] = "allkeys-lru";
+  facts_.config["appendonly"] = "yes";
+  facts_.info.clear();
+  facts_.refused = {{"INFO", "NOPERM"}};
+  for (const Finding& finding : Check()) EXPECT_TRUE(finding.apply.empty()) << finding.check << ": INFO was refused";
+}
+
+TEST_F(RedisChecksTest, AppliesNothingAtAReplica) {
+  facts_.config["save"] = "3600 1";
+  facts_.config["timeout"] = "60";
+  facts_.info["role"] = "slave";
+  for (const Finding& finding : Check()) {
+    EXPECT_TRUE(finding.apply.empty()) << finding.check << ": it is not the server that the bridge writes to";
+  }
+}
+
+TEST_F(RedisChecksTest, SaysThatReplicasBecomeEmptyToo) {
+  facts_.config["save"] = "3600 1";
+  facts_.info["connected_slaves"] = "1";
+  for (const Finding& finding : Check()) {
+    if (finding.check != "redis.save") continue;
+    EXPECT_NE(finding.loses.find("replicas"), std::string::npos) << finding.loses;
   }
 }
 

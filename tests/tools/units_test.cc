@@ -65,5 +65,13 @@ TEST(Units, FindsTheNearestWord) {
   EXPECT_EQ(Nearest("", words), "");
 }
 
+TEST(Units, RatesHaveTheirFactor) {
+  EXPECT_EQ(*ParseRate("10000"), 10'000);
+  EXPECT_EQ(*ParseRate("10k"), 10'000);
+  EXPECT_EQ(*ParseRate("2.5M"), 2'500'000);
+  for (const char* bad : {"", "k", "0", "-1", "10x", "1e9k", "1 000"}) EXPECT_FALSE(ParseRate(bad).ok()) << bad;
+  for (const char* text : {"10k", "2.5M", "999"}) EXPECT_EQ(FormatRate(*ParseRate(text)), text);
+}
+
 }  // namespace
 }  // namespace tickbridge

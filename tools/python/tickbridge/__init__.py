@@ -9,7 +9,7 @@
     for symbol in latest: ...
     latest.wait(1.0)                       # sleeps until something changes; False after a second without
 
-No compiler, no dependency. Layout: core/shared_table.h and core/latest_table.h, version 1.
+No compiler, no dependency. Layout: core/shared_table.h and core/latest_table.h, version 2 (x86-64).
 Threading: an object may be used by several threads. The mapping is read-only.
 """
 import collections.abc
@@ -21,8 +21,8 @@ import time
 __all__ = ["LatestTable"]
 
 _MAGIC = 0x31656C6261746274
-_VERSION = 1
-_LAYOUT = struct.Struct("=QIIQQQQQQQ40s")  # SharedTableLayout
+_VERSION = 2
+_LAYOUT = struct.Struct("=QIIQQQQQQQQ40s")  # SharedTableLayout
 _SEQUENCE_BASE = _LAYOUT.size
 # SharedTableHeader: lines of 64 bytes behind the layout and the sequence base.
 _STATE = (_SEQUENCE_BASE + 8 + 63) // 64 * 64
@@ -36,23 +36,27 @@ _NAME_BYTES = 64
 _SLOT_BYTES = 192
 _SOURCE_BYTES = 64
 _SILENT_NS = 2_000_000_000
-# A slot: version, dirty and owner, dirty since, exponents, meta, timestamp, received, sequence; quote time, 4 mantissas,
-# 3 of padding; trade time, 5 mantissas.
-_SLOT = struct.Struct("=QQqQQqqQ QqqqqQQQ Qqqqqq")
+_MASK = (1 << 64) - 1
+# A slot, and its snapshot: version, quote meta, received, quote time, 4 mantissas; clock, 56 bytes that are not ours;
+# trade time, 5 mantissas, trade meta, sequence offset.
+_SLOT = struct.Struct("=QQqQ4q q56x Q5qQQ")
+_WORD = struct.Struct("=Q")
 _ATTEMPTS = 10_000
-# Place of the mantissa in _SLOT, number of the field, and whether it is a price.
-_FIELDS = {"Last": (17, 4, True), "Bid": (9, 0, True), "Ask": (10, 1, True), "Volume": (19, 6, False),
-           "High": (20, 7, True), "Low": (21, 8, True)}
+_EXACT = 1 << 53  # up to here an integer is a float, and so is 10^22: one division of both is rounded once
+_POWERS = [float(10 ** n) for n in range(23)]
 
 
-def _number(mantissa, exponent, is_price):
-    """As json.loads makes it of the value in Redis: the nearest float to the exact decimal, an int for a whole size."""
-    if exponent >= 0:
-        whole = mantissa * 10 ** exponent
+def _number(mantissa, bits, is_price):
+    """As json.loads makes it of the value in Redis: the nearest float to the exact decimal, an int for a whole size.
+    `bits`: the exponent + 18."""
+    if bits >= 18:
+        whole = mantissa * 10 ** (bits - 18)
         return float(whole) if is_price else whole
-    if not is_price and mantissa % 10 ** -exponent == 0:
-        return mantissa // 10 ** -exponent
-    return float(f"{mantissa}e{exponent}")
+    if not is_price and mantissa % 10 ** (18 - bits) == 0:
+        return mantissa // 10 ** (18 - bits)
+    if -_EXACT <= mantissa <= _EXACT:
+        return mantissa / _POWERS[18 - bits]
+    return float(f"{mantissa}e{bits - 18}")
 
 
 class LatestTable(collections.abc.Mapping):
@@ -74,16 +78,16 @@ class LatestTable(collections.abc.Mapping):
             memory = mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ)
         finally:
             os.close(descriptor)
-        (magic, version, capacity, file_bytes, _, _, names, lengths, slots, sources, boot) = _LAYOUT.unpack_from(memory)
+        (magic, version, capacity, file_bytes, _, _, names, lengths, slots, snapshots, sources, boot) = _LAYOUT.unpack_from(memory)
         if magic != _MAGIC or version != _VERSION or file_bytes != size or max(
                 names + capacity * _NAME_BYTES, lengths + capacity, slots + capacity * _SLOT_BYTES,
-                sources + 65536 * _SOURCE_BYTES) > size:
+                snapshots + capacity * _SLOT_BYTES, sources + 65536 * _SOURCE_BYTES) > size:
             raise ValueError(f"{self._path} is not a shared table of version {_VERSION}")
         with open("/proc/sys/kernel/random/boot_id", "rb") as file:
             if boot.rstrip(b"\0") != file.read().strip()[:39]:
                 raise ValueError(f"{self._path} was written before this host was started")
         self._map, self._capacity, self._names, self._lengths = memory, capacity, names, lengths
-        self._slots, self._sources = slots, sources
+        self._slots, self._snapshots, self._sources = slots, snapshots, sources
         self._base = struct.unpack_from("=Q", memory, _SEQUENCE_BASE)[0]
         self._ids = {}
 
@@ -104,36 +108,48 @@ class LatestTable(collections.abc.Mapping):
             self._ids[self._map[at:at + length].decode("utf-8", "replace")] = index
 
     def _slot(self, symbol):
+        """The words of the symbol's slot, never torn: CPython on x86-64 reads in program order, so the same even version
+        before and after them says that no write overlapped."""
         index = self._ids.get(symbol)
         if index is None:
             self._learn()
             index = self._ids[symbol]
         at = self._slots + index * _SLOT_BYTES
+        words = _SLOT.unpack_from(self._map, at)
+        version = words[0]
+        if version & 1 or _WORD.unpack_from(self._map, at)[0] != version:
+            words = self._contended(symbol, index)
+            version = words[0]
+        if words[16] + (version >> 1) & _MASK == self._base:
+            raise KeyError(symbol)
+        return words
+
+    def _contended(self, symbol, index):
+        """The slot, or its snapshot if that is no older than the slot is now: see core/latest_table.h."""
+        places = self._snapshots + index * _SLOT_BYTES, self._slots + index * _SLOT_BYTES
+        newest = _WORD.unpack_from(self._map, places[1])[0] & ~1
         for _ in range(_ATTEMPTS):
-            version = self._word("=Q", at)
-            if version & 1 == 0:
+            for at in places:
                 words = _SLOT.unpack_from(self._map, at)
-                # x86 and CPython read in program order; the version after the copy tells whether a write overlapped.
-                if words[0] == version and self._word("=Q", at) == version:
-                    if words[7] == self._base:
-                        raise KeyError(symbol)
+                version = words[0]
+                if version >= newest and version & 1 == 0 and _WORD.unpack_from(self._map, at)[0] == version:
                     return words
         raise BlockingIOError(f"{symbol}: its writer is in the middle of it"
                               + ("" if self.alive else ", and has shown no sign of life"))
 
     def __getitem__(self, symbol):
-        words = self._slot(symbol)
-        exponents, meta = words[3], words[4]
-        present = meta >> 8 & 0x1FF
-        quote = {}
-        for name, (place, field, is_price) in _FIELDS.items():
-            if present >> field & 1 == 0:
-                quote[name] = None
-                continue
-            byte = meta & 0xFF if field == 8 else exponents >> 8 * field & 0xFF
-            quote[name] = _number(words[place], byte - 256 if byte > 127 else byte, is_price)
-        quote["Timestamp"] = words[5] or None
-        return quote
+        (_, quote_meta, _, quote_time, bid, ask, _, _, clock,
+         trade_time, last, _, volume, high, low, trade_meta, _) = self._slot(symbol)
+        if quote_meta & 0x10000000 == 0:
+            clock = (quote_time if quote_time > trade_time else trade_time) // 1_000_000
+        # The exponents take six bits each; the lowest bits say which fields are there.
+        return {"Last": _number(last, trade_meta >> 5 & 63, True) if trade_meta & 1 else None,
+                "Bid": _number(bid, quote_meta >> 4 & 63, True) if quote_meta & 1 else None,
+                "Ask": _number(ask, quote_meta >> 10 & 63, True) if quote_meta & 2 else None,
+                "Volume": _number(volume, trade_meta >> 17 & 63, False) if trade_meta & 4 else None,
+                "High": _number(high, trade_meta >> 23 & 63, True) if trade_meta & 8 else None,
+                "Low": _number(low, trade_meta >> 29 & 63, True) if trade_meta & 16 else None,
+                "Timestamp": clock or None}
 
     def __iter__(self):
         self._learn()
@@ -158,15 +174,16 @@ class LatestTable(collections.abc.Mapping):
 
     def sequence(self, symbol):
         """Counts the symbol's ticks; grows across restarts of the bridge."""
-        return self._slot(symbol)[7]
+        words = self._slot(symbol)
+        return words[16] + (words[0] >> 1) & _MASK
 
     def age(self, symbol):
         """Seconds since the symbol's newest tick was received."""
-        return (time.clock_gettime_ns(time.CLOCK_MONOTONIC) - self._slot(symbol)[6]) / 1e9
+        return (time.clock_gettime_ns(time.CLOCK_MONOTONIC) - self._slot(symbol)[2]) / 1e9
 
     def source_age(self, symbol):
         """Seconds since the source of its newest tick was heard of; None if that source is dead."""
-        source = self._slot(symbol)[4] >> 32
+        source = self._slot(symbol)[1] >> 32
         at = self._sources + (source & 0xFFFF) * _SOURCE_BYTES
         life, liveness, generation = struct.unpack_from("=qqH", self._map, at)
         if source == 0 or generation != source >> 16:
@@ -179,11 +196,19 @@ class LatestTable(collections.abc.Mapping):
         return self._word("=Q", _GENERATION)
 
     @property
+    def life(self):
+        """"alive"; "silent": no sign of life for two seconds; "closed": its bridge has ended, and the next one takes the
+        table over; "superseded": another table took its place, refresh()."""
+        state = self._word("=I", _STATE)
+        if state in (_CLOSED, _SUPERSEDED):
+            return "closed" if state == _CLOSED else "superseded"
+        beat = self._word("=q", _BEAT)
+        return "alive" if time.clock_gettime_ns(time.CLOCK_MONOTONIC) - beat <= _SILENT_NS else "silent"
+
+    @property
     def alive(self):
         """Whether the bridge that writes it showed a sign of life in the last two seconds, and has not ended."""
-        beat = self._word("=q", _BEAT)
-        return (self._word("=I", _STATE) not in (_CLOSED, _SUPERSEDED)
-                and time.clock_gettime_ns(time.CLOCK_MONOTONIC) - beat <= _SILENT_NS)
+        return self.life == "alive"
 
     def wait(self, timeout):
         """Until some quote has changed since the last call, `timeout` seconds at most. True if one has. (It looks every

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+// One client of bench/compare: writes for some time as its mode says, or reads, and prints one JSON object.
+//
+// usage: compare_client MODE SOCKET SECONDS [--batch N] [--window N] [--rate N] [--delay SECONDS] [--cpu N]
+//   probe        pre-encoded SETEX, up to N in flight, written a quarter of them at a time: the limit
+//   msetex       pre-encoded MSETEX of --batch keys, --window keys in flight: the limit of servers that have it
+//   one          hiredis, one SETEX at a time
+//   pipeline     hiredis, redisAppendCommandArgv of --batch SETEX, then their answers
+//   get          GET of random keys, --rate a second; from when each was due if the one before was late
+#include <hiredis/hiredis.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "bench/schedule.h"
+#include "core/clock.h"
+#include "core/histogram.h"
+#include "sink/dial.h"
+#include "sink/resp.h"
+
+namespace tickbridge {
+namespace {
+
+constexpr uint32_t kSymbols = 1'000;
+constexpr size_t kValueBytes = 115;
+
+struct Options {
+  std::string mode;
+  std::string socket;
+  double seconds = 1;
+  size_t batch = 100;
+  size_t window = 1'024;
+  double rate = 1'000;
+  double delay_s = 0;
+  int cpu = -1;
+};
+
+std::string Key(uint32_t i) { return absl::StrCat("price:", BenchSymbolName(i), ":latest"); }
+
+MonoNs Now() { return SystemClock::ReadMonotonic(); }
+
+double CpuSeconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+[[noreturn]] void Fail(std::string_view what) {
+  std::fprintf(stderr, "compare_client: %s\n", std::string(what).c_str());
+  std::exit(1);
+}
+
+// Times a writer's work, and says what it came to. `latency`: of a round trip; null where there is none.
+class Timing {
+ public:
+  explicit Timing(double seconds) : until_(begin_ + static_cast<int64_t>(seconds * 1e9)) {}
+  bool Over() const { return Now() >= until_; }
+  void Print(uint64_t writes, const Histogram* latency) const {
+    const double elapsed_s = static_cast<double>(Now() - begin_) / 1e9;
+    const HistogramSummary h = latency != nullptr ? Summarize(*latency) : HistogramSummary{};
+    std::printf("{\"writes\":%llu,\"elapsed_s\":%.6f,\"cpu_s\":%.6f,\"p50_ns\":%lld,\"p99_ns\":%lld,\"count\":%llu}\n",
+                static_cast<unsigned long long>(writes), elapsed_s, CpuSeconds() - cpu_s_,
+                static_cast<long long>(h.p50), static_cast<long long>(h.p99), static_cast<unsigned long long>(h.count));
+  }
+
+ private:
+  const double cpu_s_ = CpuSeconds();
+  const MonoNs begin_ = Now();
+  const MonoNs until_;
+};
+
+// Commands encoded before, of `keys` keys each, and the bytes of each answer.
+struct Encoded {
+  std::string bytes;
+  std::vector<size_t> ends;
+  size_t keys = 1;
+  std::string_view answer;
+};
+
+Encoded EncodeSetex() {
+  Encoded encoded;
+  encoded.answer = "+OK\r\n";
+  const std::string value(kValueBytes, 'x');
+  for (uint32_t i = 0; i < kSymbols; ++i) {
+    resp::AppendCommand(&encoded.bytes, {"SETEX", Key(i), "5", value});
+    encoded.ends.push_back(encoded.bytes.size());
+  }
+  return encoded;
+}
+
+Encoded EncodeMsetex(size_t keys) {
+  Encoded encoded;
+  encoded.answer = ":1\r\n";
+  encoded.keys = keys;
+  const std::string value(kValueBytes, 'x');
+  // As many rounds over the symbols as make whole commands.
+  for (size_t next = 0; next < kSymbols * keys; next += keys) {
+    std::vector<std::string> words = {"MSETEX", absl::StrCat(keys)};
+    for (size_t i = 0; i < keys; ++i) {
+      words.push_back(Key(static_cast<uint32_t>((next + i) % kSymbols)));
+      words.push_back(value);
+    }
+    words.insert(words.end(), {"EX", "5"});
+    const std::vector<std::string_view> views(words.begin(), words.end());
+    resp::AppendCommand(&encoded.bytes, views);
+    encoded.ends.push_back(encoded.bytes.size());
+  }
+  return encoded;
+}
+
+// The least that a writer can do: bytes that were encoded before, one write and one read at a time.
+void Probe(const Options& options, const Encoded& commands) {
+  RedisTarget target;
+  target.kind = RedisTarget::Kind::kUnix;
+  target.unix_path = options.socket;
+  auto line = Dial(target, nullptr, kNsPerSec, -1);
+  if (!line.ok()) Fail(line.status().message());
+  const size_t window = std::max<size_t>(options.window / commands.keys, 2);
+  const size_t part = std::max<size_t>(window / 4, 1);
+  size_t next = 0;
+  size_t sent = 0;  // bytes of the round over all commands
+  size_t in_flight = 0;
+  size_t answered_bytes = 0;
+  uint64_t answers = 0;
+  std::vector<char> replies(65'536);
+  const Timing timing(options.seconds);
+  for (uint64_t cycle = 1; cycle % 64 != 0 || !timing.Over(); ++cycle) {
+    size_t moved = 0;
+    if (in_flight + part <= window) {
+      const size_t until = std::min({next + part, next + window - in_flight, commands.ends.size()});
+      const std::string_view bytes = std::string_view(commands.bytes).substr(sent, commands.ends[until - 1] - sent);
+      if (!bytes.empty() && line->transport->Write(bytes, &moved) == Transport::Result::kOk) {
+        sent += moved;
+        const size_t begun = next;
+        while (next < commands.ends.size() && commands.ends[next] <= sent) ++next;
+        in_flight += next - begun;
+        if (next == commands.ends.size()) next = sent = 0;
+      }
+    }
+    if (in_flight == 0 || line->transport->Read(replies, &moved) != Transport::Result::kOk) continue;
+    if (answers == 0 && replies[0] != commands.answer[0]) Fail(std::string_view(replies.data(), moved));
+    answered_bytes += moved;
+    const size_t count = answered_bytes / commands.answer.size();
+    answered_bytes %= commands.answer.size();
+    answers += count;
+    in_flight -= std::min(count, in_flight);
+  }
+  timing.Print(answers * commands.keys, nullptr);
+}
+
+struct ContextDeleter {
+  void operator()(redisContext* context) const { redisFree(context); }
+};
+using Context = std::unique_ptr<redisContext, ContextDeleter>;
+
+Context Connect(const Options& options) {
+  Context context(redisConnectUnix(options.socket.c_str()));
+  if (context == nullptr || context->err != 0) Fail("cannot connect");
+  return context;
+}
+
+void CheckOk(void* raw) {
+  auto* const reply = static_cast<redisReply*>(raw);
+  if (reply == nullptr || reply->type == REDIS_REPLY_ERROR) Fail(reply == nullptr ? "no answer" : reply->str);
+  freeReplyObject(reply);
+}
+
+// As hiredis is used: a command's words one by one, its buffer, its replies.
+void Hiredis(const Options& options, size_t batch) {
+  const Context context = Connect(options);
+  const std::string value(kValueBytes, 'x');
+  std::vector<std::string> keys(kSymbols);
+  for (uint32_t i = 0; i < kSymbols; ++i) keys[i] = Key(i);
+  Histogram latency;
+  uint64_t writes = 0;
+  const Timing timing(options.seconds);
+  while (!timing.Over()) {
+    const MonoNs begin = Now();
+    for (size_t i = 0; i < batch; ++i) {
+      const std::string& key = keys[(writes + i) % kSymbols];
+      const std::array<const char*, 4> words = {"SETEX", key.c_str(), "5", value.c_str()};
+      const std::array<size_t, 4> sizes = {5, key.size(), 1, value.size()};
+      if (batch == 1) {
+        CheckOk(redisCommandArgv(context.get(), 4, const_cast<const char**>(words.data()), sizes.data()));
+      } else {
+        redisAppendCommandArgv(context.get(), 4, const_cast<const char**>(words.data()), sizes.data());
+      }
+    }
+    for (size_t i = 0; batch > 1 && i < batch; ++i) {
+      void* reply = nullptr;
+      if (redisGetReply(context.get(), &reply) != REDIS_OK) Fail("connection lost");
+      CheckOk(reply);
+    }
+    writes += batch;
+    latency.Record(Now() - begin);
+  }
+  timing.Print(writes, &latency);
+}
+
+void SleepUntil(MonoNs time) {
+  const timespec at{time.value / kNsPerSec, time.value % kNsPerSec};
+  while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr) == EINTR) {
+  }
+}
+
+void Get(const Options& options) {
+  const Context context = Connect(options);
+  // It is seldom there, and when its answer is, nobody is to keep it from being read: the server is what is measured.
+  const sched_param priority{.sched_priority = 1};
+  ::sched_setscheduler(0, SCHED_FIFO, &priority);
+  ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+  std::minstd_rand random(1);
+  Histogram latency;
+  const MonoNs begin = Now() + static_cast<int64_t>(options.delay_s * 1e9);
+  const auto count = static_cast<uint64_t>(options.seconds * options.rate);
+  MonoNs answered = begin;
+  for (uint64_t i = 0; i < count; ++i) {
+    const MonoNs due = begin + static_cast<int64_t>(static_cast<double>(i) * 1e9 / options.rate);
+    SleepUntil(due);
+    // Late because of the server: that counts. Late because it was woken late: that does not.
+    const MonoNs from = answered > due ? due : Now();
+    auto* const reply = static_cast<redisReply*>(
+        redisCommand(context.get(), "GET %s", Key(static_cast<uint32_t>(random() % kSymbols)).c_str()));
+    if (reply == nullptr || reply->type == REDIS_REPLY_ERROR) Fail("no answer to GET");
+    freeReplyObject(reply);
+    answered = Now();
+    latency.Record(answered - from);
+  }
+  const HistogramSummary h = Summarize(latency);
+  std::printf("{\"p50_ns\":%lld,\"p99_ns\":%lld,\"max_ns\":%lld,\"count\":%llu}\n", static_cast<long long>(h.p50),
+              static_cast<long long>(h.p99), static_cast<long long>(h.max), static_cast<unsigned long long>(h.count));
+}
+
+int Main(int argc, char** argv) {
+  if (argc < 4) Fail("usage: compare_client MODE SOCKET SECONDS [options]");
+  Options options;
+  options.mode = argv[1];
+  options.socket = argv[2];
+  options.seconds = std::atof(argv[3]);
+  for (int i = 4; i + 1 < argc; i += 2) {
+    const std::string_view name = argv[i];
+    const double value = std::atof(argv[i + 1]);
+    if (name == "--batch") options.batch = static_cast<size_t>(value);
+    if (name == "--window") options.window = static_cast<size_t>(value);
+    if (name == "--rate") options.rate = value;
+    if (name == "--delay") options.delay_s = value;
+    if (name == "--cpu") options.cpu = static_cast<int>(value);
+  }
+  if (options.cpu >= 0) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<size_t>(options.cpu), &one);
+    ::sched_setaffinity(0, sizeof(one), &one);
+  }
+  if (options.mode == "probe") {
+    Probe(options, EncodeSetex());
+  } else if (options.mode == "msetex") {
+    Probe(options, EncodeMsetex(options.batch));
+  } else if (options.mode == "one") {
+    Hiredis(options, 1);
+  } else if (options.mode == "pipeline") {
+    Hiredis(options, options.batch);
+  } else if (options.mode == "get") {
+    Get(options);
+  } else {
+    Fail("no such mode");
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace tickbridge
+
+int main(int argc, char** argv) { return tickbridge::Main(argc, argv); }
