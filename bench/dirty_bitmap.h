@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "core/latest_table.h"
-#include "core/memory.h"
+#include "core/pages.h"
 #include "core/types.h"
 
 namespace tickbridge {

@@ -113,12 +113,16 @@ class LaneStage {
   // Sends every dirty symbol and settles the answers. Returns how many.
   uint64_t DeliverAll() {
     const uint64_t before = lane_->counts().acks->Get();
-    while (lane_->counts().acks->Get() != before + core_.symbols()) lane_->DoWork();
+    while (lane_->counts().acks->Get() != before + core_.symbols()) {
+      core_.fixture().clock.Advance(kCycleNs);
+      lane_->DoWork();
+    }
     return lane_->counts().acks->Get() - before;
   }
 
  private:
   static constexpr uint32_t kWindow = 1'024;
+  static constexpr int64_t kCycleNs = 10 * kNsPerUs;  // from one duty cycle to the next: long enough to read again
 
   class MemoryTransport : public Transport {
    public:

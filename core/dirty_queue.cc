@@ -10,11 +10,6 @@ DirtyQueue::DirtyQueue(LatestTable* table, uint32_t producers, uint32_t lanes)
   for (uint32_t i = 0; i < lanes * producers; ++i) rings_.push_back(std::make_unique<Ring>(ids_per_lane));
 }
 
-void DirtyQueue::PrefetchSlot(SymbolId id) const noexcept {
-  const char* const slot = reinterpret_cast<const char*>(&table_->Dirty(id));
-  for (size_t line = 0; line < LatestTable::kSlotBytes; line += 64) __builtin_prefetch(slot + line);
-}
-
 size_t DirtyQueue::Take(uint32_t lane, std::span<SymbolId> ids) noexcept {
   const auto next = [this](uint32_t producer) { return producer + 1 == producers_ ? 0 : producer + 1; };
   uint32_t& first = turns_[lane].producer;
@@ -22,7 +17,8 @@ size_t DirtyQueue::Take(uint32_t lane, std::span<SymbolId> ids) noexcept {
   uint32_t producer = first;
   do {
     Ring& ring = RingOf(lane, producer);
-    while (count < ids.size() && ring.Pop(&ids[count])) PrefetchSlot(ids[count++]);
+    // The sink is about to read the slots, and their lines are the feed's, or in no cache.
+    while (count < ids.size() && ring.Pop(&ids[count])) table_->PrefetchToLoad(ids[count++]);
     producer = next(producer);
   } while (producer != first);
   first = next(first);

@@ -29,7 +29,7 @@
 #include <vector>
 
 #include "core/latest_table.h"
-#include "core/memory.h"
+#include "core/pages.h"
 #include "core/types.h"
 
 namespace tickbridge {
@@ -108,8 +108,6 @@ class DirtyQueue {
     alignas(64) uint32_t taken_ = 0;   // the sink's
   };
 
-  // The sink is about to read it, and its lines are the feed's, or in no cache: they come while others are dealt with.
-  void PrefetchSlot(SymbolId id) const noexcept;
   Ring& RingOf(uint32_t lane, uint32_t producer) const noexcept { return *rings_[lane * producers_ + producer]; }
 
   LatestTable* table_;

@@ -74,7 +74,7 @@ class Ingest {
   void OnTick(SymbolId id, const Tick& tick) noexcept;
   SymbolId Find(std::string_view symbol) const noexcept;
   // Brings the slot of an id into the cache.
-  void Prefetch(SymbolId id) const noexcept { core_.table->Prefetch(id); }
+  void Prefetch(SymbolId id) const noexcept { core_.table->PrefetchToMerge(id); }
   // For the records from here on, where that is known better: when they were received. Not later than the batch.
   void SetReceived(MonoNs received) noexcept;
   void OnHeartbeat() noexcept;

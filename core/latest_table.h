@@ -118,10 +118,12 @@ class LatestTable {
   // the writer was in the middle of one write all the time: it was put aside by the scheduler, or died.
   bool Load(SymbolId id, Quote* out) const noexcept;
 
-  // Brings a slot into the cache, for a writer that is about to come to it. Any thread.
-  void Prefetch(SymbolId id) const noexcept {
-    const char* const slot = reinterpret_cast<const char*>(&slots_[Index(id)]);
-    for (size_t line = 0; line < sizeof(Slot); line += 64) __builtin_prefetch(slot + line, 1);
+  // Brings a slot into the cache, for one that is about to come to it. Any thread.
+  void PrefetchToMerge(SymbolId id) const noexcept {
+    for (size_t line = 0; line < kSlotBytes; line += 64) __builtin_prefetch(Bytes(id) + line, 1);
+  }
+  void PrefetchToLoad(SymbolId id) const noexcept {
+    for (size_t line = 0; line < kSlotBytes; line += 64) __builtin_prefetch(Bytes(id) + line, 0);
   }
 
   // The newest Sequence. Any thread; may be newer or older than a TryLoad beside it.
@@ -159,6 +161,7 @@ class LatestTable {
   };
   static_assert(sizeof(Slot) == kSlotBytes);
 
+  const char* Bytes(SymbolId id) const noexcept { return reinterpret_cast<const char*>(&slots_[Index(id)]); }
   static std::atomic<int64_t>& Mantissa(Slot& slot, size_t field) noexcept {
     return field < 4 ? slot.quote[field] : slot.trade[field - 4];
   }

@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 ALLOWED = {"core": {"core"}, "feed": {"core", "feed"}, "sink": {"core", "sink"}}
 MODULES = set(ALLOWED) | {"tools", "bench", "tests"}
 VENDORS = {  # header prefix -> how many files of core, feed, sink and tools may include it
-    "hiredis/": 4, "openssl/": 1, "simdjson": 2, "concurrentqueue": 0, "toml++": 1, "CLI/": 2, "spdlog/": 1, "zstd": 1, "zlib": 1,
+    "hiredis/": 4, "openssl/": 1, "simdjson": 2, "toml++": 1, "CLI/": 2, "spdlog/": 1, "zstd": 1, "zlib": 1,
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 
