@@ -12,8 +12,7 @@
 namespace tickbridge {
 namespace {
 
-// What a call sends of what waits before its own record. Documents can be large: a tick does not wait for more than
-// one.
+// What a tick sends of what waits before it. Documents can be large: it waits for one at most.
 constexpr size_t kFlushSymbols = 16;
 constexpr size_t kFlushTexts = 1;
 constexpr int64_t kLookIntervalNs = kNsPerSec / 10;

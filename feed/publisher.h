@@ -10,8 +10,7 @@
 //   what the sums of its trades need (feed/refused.h), a document's newest value. That is sent first as soon as there
 //   is room, by the next Publish or Heartbeat. It is lost with the process, as is all that a dead feed handler knew.
 // Liveness: call Heartbeat every `liveness_timeout` / 4 or more often (2 s is the bridge's default): a publisher that
-// is
-//   silent for longer counts as dead, and its quotes are no longer refreshed. One that ends or is killed, too.
+//   is silent for longer counts as dead, and its quotes are no longer refreshed. One that ends or is killed, too.
 // Truncation: should another process truncate the ring's file, the next access raises SIGBUS. With guard_sigbus that is
 //   caught and Heartbeat reports kLost; a JVM and others have their own handlers, so it is off by default, and then the
 //   process ends, unless Heartbeat sees it first.

@@ -481,12 +481,12 @@ TEST(Publisher, RefusedDocumentsAreNotOvertakenByOlderOnes) {
   ASSERT_EQ(taken.size(), 1u);
   EXPECT_EQ(taken[0].document->value, "3");
 
-  // More wait than a call sends: what is handed meanwhile goes behind them.
+  // One that is handed while others wait goes behind all of them.
   while (publisher->Publish(0, QuoteOf(1)) == Publisher::Result::kPublished) {
   }
   for (int i = 0; i < 100; ++i) EXPECT_EQ(put(std::to_string(i), "\"old\""), Publisher::Result::kKept);
   reader.Drain();
-  EXPECT_EQ(put("new", "\"new\""), Publisher::Result::kKept);
+  EXPECT_EQ(put("new", "\"new\""), Publisher::Result::kPublished);
   publisher->Heartbeat();
   reader.Drain();
   taken = reader.core.TakeDocuments();

@@ -97,7 +97,8 @@ void Run(const uint8_t* data, size_t bytes) {
         const uint64_t position = header.tail.load();
         Put(world, data_at + position % kRingDataBytesMin, piece, std::min<size_t>(length, 64 * lines));
         const uint64_t word = RingRecordHead(static_cast<RingRecordType>(data[1] % 8), lines, position);
-        std::memcpy(world->base + data_at + position % kRingDataBytesMin, &word, 8);
+        // The tail may be anywhere by now, also a few bytes from the end.
+        Put(world, data_at + position % kRingDataBytesMin, reinterpret_cast<const uint8_t*>(&word), sizeof word);
         header.tail.store(position + 64 * lines);
         break;
       }
