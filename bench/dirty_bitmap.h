@@ -6,8 +6,7 @@
 //   then the word's bit in the summary if it is not set. The sink takes a word of the summary, then the words that it
 //   names, each with an exchange to 0.
 // Memory order: all four steps are sequentially consistent. If the writer still sees its summary bit set (2), the
-// sink's
-//   exchange of the summary (3) is later, so its exchange of the word (4) finds the bit that was set in it (1).
+//   sink's exchange of the summary (3) is later, so its exchange of the word (4) finds the bit that was set in it (1).
 // Fairness: words are taken in turn from where the last taking ended; a symbol waits for one round of the others.
 // Threading: Mark by any number of threads; Take by one thread per lane at a time.
 #pragma once

@@ -88,6 +88,11 @@ if(NOT TARGET tickbridge_zstd)
   target_link_libraries(tickbridge_zstd INTERFACE PkgConfig::TICKBRIDGE_ZSTD)
 endif()
 
+
+if(NOT TICKBRIDGE_BUILD_BENCH)
+  return()
+endif()
+# What only a benchmark compares with.
 # <concurrentqueue.h> in every layout, Debian's and upstream's; Debian's also has <concurrentqueue/concurrentqueue.h>.
 find_path(TICKBRIDGE_CONCURRENTQUEUE_DIR concurrentqueue.h
           PATH_SUFFIXES concurrentqueue concurrentqueue/moodycamel moodycamel)
