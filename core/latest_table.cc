@@ -98,9 +98,8 @@ struct LatestTable::Editor {
   void Finish() noexcept {
     if (trade_loaded) slot.trade_meta.store(trade_meta, std::memory_order_release);  // (2)
     slot.quote_meta.store(quote_meta, std::memory_order_release);                    // (2)
-    version += 2;
-    slot.version.store(version, std::memory_order_release);  // (4)
-    if (version % (2 * kSnapshotEvery) == 0) TakeSnapshot();
+    slot.version.store(version + 2, std::memory_order_release);                      // (4)
+    if ((version + 2) % (2 * kSnapshotEvery) == 0) TakeSnapshot(slot, snapshot);
   }
   // Ends a write that counts as no merge.
   void FinishUncounted() noexcept {
@@ -108,9 +107,11 @@ struct LatestTable::Editor {
     Finish();
   }
 
-  // As a write to a slot, by the same pairs.
-  [[gnu::noinline]] void TakeSnapshot() noexcept {
+  // As a write to a slot, by the same pairs. Static, or the editor would have to be in memory for it.
+  [[gnu::noinline]] static void TakeSnapshot(const Slot& slot, Slot& snapshot) noexcept {
     constexpr auto kStore = std::memory_order_release;  // (2)
+    const uint64_t version = slot.version.load(kOwn);
+    const uint64_t quote_meta = slot.quote_meta.load(kOwn);
     snapshot.version.store(version - 1, std::memory_order_relaxed);
     snapshot.quote_meta.store(quote_meta, kStore);
     snapshot.received_ns.store(slot.received_ns.load(kOwn), kStore);
@@ -121,7 +122,7 @@ struct LatestTable::Editor {
     }
     snapshot.trade_meta.store(slot.trade_meta.load(kOwn), kStore);
     snapshot.sequence_offset.store(slot.sequence_offset.load(kOwn), kStore);
-    if (Clocked()) snapshot.clock_ms.store(slot.clock_ms.load(kOwn), kStore);
+    if ((quote_meta & QuoteMeta::kClock) != 0) snapshot.clock_ms.store(slot.clock_ms.load(kOwn), kStore);
     snapshot.version.store(version, std::memory_order_release);  // (4)
   }
 
@@ -187,10 +188,10 @@ struct LatestTable::Editor {
   // The fields of one group that the tick gives or clears. Unrolled: places and shifts are constants then, and which
   // fields come is what a branch predictor learns of a venue.
   template <Field... kFields>
-  void TakeFields(const Tick& tick) noexcept {
+  [[gnu::always_inline]] void TakeFields(const Tick& tick, FieldMask cleared) noexcept {
     ((void)((tick.given & Bit(kFields)) != 0 ? Set(kFields, tick.value[Index(kFields)]) : void()), ...);
     constexpr auto kGroup = static_cast<FieldMask>((Bit(kFields) | ...));
-    if ((tick.cleared & kGroup) != 0) SetAbsent(static_cast<FieldMask>(tick.cleared & kGroup));
+    if ((cleared & kGroup) != 0) SetAbsent(static_cast<FieldMask>(cleared & kGroup));
   }
   // For a Restore that is still to come.
   void NoteCleared(FieldMask cleared) noexcept {
@@ -238,11 +239,11 @@ struct LatestTable::Editor {
     Set(Field::kVolume, sum);
   }
 
-  void TakeQuote(const Tick& tick) noexcept {
-    TakeFields<Field::kBid, Field::kAsk, Field::kBidSize, Field::kAskSize>(tick);
+  [[gnu::always_inline]] void TakeQuote(const Tick& tick, FieldMask cleared) noexcept {
+    TakeFields<Field::kBid, Field::kAsk, Field::kBidSize, Field::kAskSize>(tick, cleared);
   }
-  void TakeTrade(const Tick& tick) noexcept {
-    TakeFields<Field::kLast, Field::kLastSize, Field::kVolume, Field::kHigh, Field::kLow>(tick);
+  [[gnu::always_inline]] void TakeTrade(const Tick& tick, FieldMask cleared) noexcept {
+    TakeFields<Field::kLast, Field::kLastSize, Field::kVolume, Field::kHigh, Field::kLow>(tick, cleared);
   }
 
   // A trade raises High, lowers Low and adds to Volume where the feed does not count them itself.
@@ -265,19 +266,19 @@ struct LatestTable::Editor {
     Set(Field::kVolume, sum);
   }
 
-  void MergeTrade(const Tick& tick, bool* volume_overflow) noexcept {
-    const auto touched = static_cast<FieldMask>((tick.given | tick.cleared) & kSummaryFields);
+  [[gnu::always_inline]] void MergeTrade(const Tick& tick, FieldMask cleared, bool* volume_overflow) noexcept {
+    const auto touched = static_cast<FieldMask>((tick.given | cleared) & kSummaryFields);
     if (touched != 0) {
       MarkFeedCounts(touched);
       if ((touched & Bit(Field::kVolume)) != 0) SetVolumeOverflowed(false);
     }
-    TakeTrade(tick);
+    TakeTrade(tick, cleared);
     if ((tick.given & Bit(Field::kLast)) != 0) FeedSummary(tick, volume_overflow);
   }
 
   Slot& slot;
   Slot& snapshot;
-  uint64_t version;
+  const uint64_t version;  // before this write
   uint64_t quote_meta;
   uint64_t trade_meta;
   const bool trade_loaded;
@@ -308,8 +309,23 @@ void LatestTable::Release(SymbolId id) noexcept {
 
 MergeResult LatestTable::Merge(SymbolId id, const Tick& tick, const TickContext& context,
                                bool* volume_overflow) noexcept {
-  const auto touched = static_cast<FieldMask>(tick.given | tick.cleared);
-  if (touched == 0 && !tick.has_status) return MergeResult::kEmpty;
+  if (tick.cleared == 0 && !tick.has_status && tick.given != 0) [[likely]] {
+    if ((tick.given & kTradeFields) == 0) return MergeGroups<kQuoteFields>(id, tick, context, nullptr);
+    if ((tick.given & kQuoteFields) == 0) return MergeGroups<kTradeFields>(id, tick, context, volume_overflow);
+  }
+  return MergeGroups < kQuoteFields | kTradeFields > (id, tick, context, volume_overflow);
+}
+
+// Of a tick that gives fields of some groups only, and then nothing else: the same code, of which the compiler leaves
+// out what cannot be.
+template <FieldMask kGroups>
+MergeResult LatestTable::MergeGroups(SymbolId id, const Tick& tick, const TickContext& context,
+                                     bool* volume_overflow) noexcept {
+  constexpr bool kAny = kGroups == (kQuoteFields | kTradeFields);
+  const FieldMask cleared = kAny ? tick.cleared : FieldMask{0};
+  const bool has_status = kAny && tick.has_status;
+  const auto touched = static_cast<FieldMask>((tick.given | cleared) & kGroups);
+  if (kAny && touched == 0 && !has_status) return MergeResult::kEmpty;
 
   Slot& slot = slots_[Index(id)];
   // The caller goes on to exchange the mark, which waits for its line with everything else at a stand.
@@ -319,9 +335,9 @@ MergeResult LatestTable::Merge(SymbolId id, const Tick& tick, const TickContext&
                          (tick.quote_time.value == 0 || tick.quote_time.value >= slot.quote_time_ns.load(kOwn));
   const bool trade_new = (touched & kTradeFields) != 0 &&
                          (tick.trade_time.value == 0 || tick.trade_time.value >= slot.trade_time_ns.load(kOwn));
-  if (!quote_new && !trade_new && !tick.has_status) return MergeResult::kStale;
+  if (!quote_new && !trade_new && !has_status) return MergeResult::kStale;
 
-  Editor edit(*this, id, trade_new || tick.cleared != 0 || tick.has_status);
+  Editor edit(*this, id, trade_new || cleared != 0 || has_status);
   // Without a time of the venue ours counts. Mostly the venue times say what the Timestamp is.
   const bool quote_clock = quote_new && tick.quote_time.value == 0;
   const bool trade_clock = trade_new && tick.trade_time.value == 0;
@@ -329,21 +345,21 @@ MergeResult LatestTable::Merge(SymbolId id, const Tick& tick, const TickContext&
   int64_t timestamp_ms = own_timestamp ? edit.Timestamp() : 0;
   if (quote_clock || trade_clock) timestamp_ms = std::max(timestamp_ms, context.clock.value);
   if (quote_new) {
-    edit.TakeQuote(tick);
+    edit.TakeQuote(tick, cleared);
     if (!quote_clock) edit.SetQuoteTime(tick.quote_time.value);
   }
   if (trade_new) {
-    edit.MergeTrade(tick, volume_overflow);
+    edit.MergeTrade(tick, cleared, volume_overflow);
     if (!trade_clock) edit.SetTradeTime(tick.trade_time.value);
   }
   if (own_timestamp) {
     edit.SetTimestamp(std::max(timestamp_ms, VenueMs(edit.quote_time_ns(), edit.trade_time_ns())));
   }
-  if (tick.cleared != 0) {
+  if (cleared != 0) {
     edit.NoteCleared(
-        static_cast<FieldMask>(tick.cleared & ((quote_new ? kQuoteFields : 0) | (trade_new ? kTradeFields : 0))));
+        static_cast<FieldMask>(cleared & ((quote_new ? kQuoteFields : 0) | (trade_new ? kTradeFields : 0))));
   }
-  if (tick.has_status) edit.SetStatus(tick.status);
+  if (has_status) edit.SetStatus(tick.status);
   edit.SetSource(context.source);
   slot.received_ns.store(context.received.value, std::memory_order_release);  // (2)
   edit.Finish();

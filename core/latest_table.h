@@ -171,6 +171,8 @@ class LatestTable {
   static bool TryLoadFrom(const Slot& slot, uint64_t version_min, Quote* out) noexcept;
 
   struct Editor;
+  template <FieldMask kGroups>
+  MergeResult MergeGroups(SymbolId id, const Tick& tick, const TickContext& context, bool* volume_overflow) noexcept;
 
   PageArray<Slot> slots_;
   PageArray<Slot> snapshots_;
