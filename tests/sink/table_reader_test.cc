@@ -22,45 +22,27 @@
 #include "core/shared_table.h"
 #include "core/source_table.h"
 #include "core/symbol_table.h"
+#include "tests/sink/table_writer.h"
 
 namespace tickbridge {
 namespace {
 
+// Whether each number of a copy could have been written by a LatestTable.
+bool InRange(const Quote& quote) {
+  for (const Decimal& value : quote.value) {
+    if (value.mantissa < -kMaxMantissa || value.mantissa > kMaxMantissa) return false;
+    if (value.exponent < kMinExponent || value.exponent > kMaxExponent) return false;
+  }
+  return quote.timestamp.value >= 0 && quote.timestamp.value <= limits::kUnixMsMax;
+}
+
 class TableReaderTest : public ::testing::Test {
  protected:
-  static constexpr uint32_t kCapacity = 100;
+  static constexpr uint32_t kCapacity = TableWriter::kCapacity;
 
   ~TableReaderTest() override { std::filesystem::remove(path_); }
 
-  // A bridge's part of it.
-  struct Writer {
-    explicit Writer(const std::string& path, uint32_t capacity = kCapacity, uint64_t generation = 1'000,
-                    Ownership ownership = {})
-        : shared(*SharedTable::Open({path, capacity, generation, ownership})),
-          symbols(capacity, shared->symbol_storage()),
-          table(shared->table_options()),
-          sources(shared->source_cells()) {
-      if (shared->adopted()) emptied = shared->Salvage(&table, symbols);
-      shared->GoLive(SystemClock::ReadMonotonic());
-      source = sources.Open(kNsPerSec, SystemClock::ReadMonotonic());
-    }
-    SymbolId Quote(std::string_view symbol, int64_t bid) {
-      const SymbolId id = symbols.Insert(symbol);
-      table.Claim(id, OwnerId{1});
-      Tick tick;
-      tick.Set(Field::kBid, {bid, -2});
-      tick.Set(Field::kAsk, {bid + 1, -2});
-      tick.Set(Field::kLow, {bid, -2});  // on another line than these
-      table.Merge(id, tick, {SystemClock::ReadMonotonic(), {}, source});
-      return id;
-    }
-    std::unique_ptr<SharedTable> shared;
-    SymbolTable symbols;
-    LatestTable table;
-    SourceTable sources;
-    SourceId source{};
-    uint32_t emptied = 0;
-  };
+  using Writer = TableWriter;
 
   const std::string path_ = "/dev/shm/tickbridge-reader-test." + std::to_string(::getpid());
 };
