@@ -434,9 +434,9 @@ bool LatestTable::Salvage(SymbolId id) noexcept {
   snapshots_[Index(id)].version.store(0, std::memory_order_release);  // (4)
   const uint64_t version = slot.version.load(kOwn);
   Quote quote;
-  const LoadResult found = TryLoadChecked(id, &quote);
-  if (found == LoadResult::kNothing || (found == LoadResult::kOk && quote.sequence >= sequence_base_)) {
-    if (found == LoadResult::kOk) {
+  const SlotLoad found = TryLoadChecked(id, &quote);
+  if (found == SlotLoad::kNothing || (found == SlotLoad::kOk && quote.sequence >= sequence_base_)) {
+    if (found == SlotLoad::kOk) {
       // There is nothing older in the store.
       Editor edit(*this, id, true);
       edit.NoteRestored();
@@ -459,10 +459,10 @@ bool LatestTable::Salvage(SymbolId id) noexcept {
 }
 
 template <bool kChecked>
-[[gnu::always_inline]] inline LoadResult LatestTable::TryLoadFrom(const Slot& slot, uint64_t version_min,
-                                                                  Quote* out) const noexcept {
+[[gnu::always_inline]] inline SlotLoad LatestTable::TryLoadFrom(const Slot& slot, uint64_t version_min,
+                                                                Quote* out) const noexcept {
   const uint64_t version = slot.version.load(std::memory_order_acquire);  // (3) pairs with (4)
-  if ((version & 1) != 0 || version < version_min) return LoadResult::kBusy;
+  if ((version & 1) != 0 || version < version_min) return SlotLoad::kBusy;
   constexpr auto kLoad = std::memory_order_acquire;  // (1) pairs with (2)
   const uint64_t quote_meta = slot.quote_meta.load(kLoad);
   const uint64_t trade_meta = slot.trade_meta.load(kLoad);
@@ -487,48 +487,48 @@ template <bool kChecked>
   out->source = SourceId{static_cast<uint32_t>(quote_meta >> QuoteMeta::kSourceShift)};
   // Relaxed is enough: the acquire loads above keep this one behind them, and a payload word of a later write was
   // released after that write's odd version.
-  if (slot.version.load(std::memory_order_relaxed) != version) return LoadResult::kBusy;
+  if (slot.version.load(std::memory_order_relaxed) != version) return SlotLoad::kBusy;
   if constexpr (kChecked) {
     out_of_range += static_cast<uint64_t>(timestamp_ms) > uint64_t{limits::kUnixMsMax} ? 1 : 0;
     out_of_range |= ExponentsPastRange<kQuoteCount>(quote_meta >> QuoteMeta::kExponentShift) |
                     ExponentsPastRange<kFieldCount - kQuoteCount>(trade_meta >> TradeMeta::kExponentShift);
-    if (out_of_range != 0) return LoadResult::kInvalid;
-    if (out->sequence == sequence_base_) return LoadResult::kNothing;
+    if (out_of_range != 0) return SlotLoad::kInvalid;
+    if (out->sequence == sequence_base_) return SlotLoad::kNothing;
   }
-  return LoadResult::kOk;
+  return SlotLoad::kOk;
 }
 
 bool LatestTable::TryLoad(SymbolId id, Quote* out) const noexcept {
-  return TryLoadFrom<false>(slots_[Index(id)], 0, out) == LoadResult::kOk;
+  return TryLoadFrom<false>(slots_[Index(id)], 0, out) == SlotLoad::kOk;
 }
 
-LoadResult LatestTable::TryLoadChecked(SymbolId id, Quote* out) const noexcept {
+SlotLoad LatestTable::TryLoadChecked(SymbolId id, Quote* out) const noexcept {
   return TryLoadFrom<true>(slots_[Index(id)], 0, out);
 }
 
 template <bool kChecked>
-[[gnu::noinline]] LoadResult LatestTable::LoadContended(SymbolId id, Quote* out) const noexcept {
+[[gnu::noinline]] SlotLoad LatestTable::LoadContended(SymbolId id, Quote* out) const noexcept {
   const Slot& slot = slots_[Index(id)];
   // The newest write that had ended by now: an odd version is that of one that has not.
   const uint64_t newest = slot.version.load(std::memory_order_acquire) & ~uint64_t{1};  // (5) pairs with (4)
   for (int attempt = 1; attempt < kLoadAttempts; ++attempt) {
     for (const Slot* const copy : {&snapshots_[Index(id)], &slot}) {
       const uint64_t version_min = copy == &slot ? 0 : newest;
-      if (const LoadResult result = TryLoadFrom<kChecked>(*copy, version_min, out); result != LoadResult::kBusy) {
+      if (const SlotLoad result = TryLoadFrom<kChecked>(*copy, version_min, out); result != SlotLoad::kBusy) {
         return result;
       }
     }
   }
-  return LoadResult::kBusy;
+  return SlotLoad::kBusy;
 }
 
 bool LatestTable::Load(SymbolId id, Quote* out) const noexcept {
-  return TryLoad(id, out) || LoadContended<false>(id, out) == LoadResult::kOk;
+  return TryLoad(id, out) || LoadContended<false>(id, out) == SlotLoad::kOk;
 }
 
-LoadResult LatestTable::LoadChecked(SymbolId id, Quote* out) const noexcept {
-  const LoadResult result = TryLoadFrom<true>(slots_[Index(id)], 0, out);
-  return result != LoadResult::kBusy ? result : LoadContended<true>(id, out);
+SlotLoad LatestTable::LoadChecked(SymbolId id, Quote* out) const noexcept {
+  const SlotLoad result = TryLoadFrom<true>(slots_[Index(id)], 0, out);
+  return result != SlotLoad::kBusy ? result : LoadContended<true>(id, out);
 }
 
 uint64_t LatestTable::Sequence(SymbolId id) const noexcept {

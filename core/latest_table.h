@@ -55,7 +55,7 @@ struct TickContext {
   SourceId source{};
 };
 
-enum class LoadResult : uint8_t {
+enum class SlotLoad : uint8_t {
   kOk,
   kBusy,     // a write overlapped
   kNothing,  // no tick was ever merged
@@ -122,8 +122,8 @@ class LatestTable {
   bool Load(SymbolId id, Quote* out) const noexcept;
 
   // The same of slots that another process may scribble over.
-  LoadResult TryLoadChecked(SymbolId id, Quote* out) const noexcept;
-  LoadResult LoadChecked(SymbolId id, Quote* out) const noexcept;
+  SlotLoad TryLoadChecked(SymbolId id, Quote* out) const noexcept;
+  SlotLoad LoadChecked(SymbolId id, Quote* out) const noexcept;
 
   // Brings a slot into the cache, for one that is about to come to it. Any thread.
   void PrefetchToMerge(SymbolId id) const noexcept {
@@ -176,9 +176,9 @@ class LatestTable {
     return field < 4 ? slot.quote[field] : slot.trade[field - 4];
   }
   template <bool kChecked>
-  LoadResult TryLoadFrom(const Slot& slot, uint64_t version_min, Quote* out) const noexcept;
+  SlotLoad TryLoadFrom(const Slot& slot, uint64_t version_min, Quote* out) const noexcept;
   template <bool kChecked>
-  LoadResult LoadContended(SymbolId id, Quote* out) const noexcept;
+  SlotLoad LoadContended(SymbolId id, Quote* out) const noexcept;
 
   struct Editor;
   template <FieldMask kGroups>

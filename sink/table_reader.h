@@ -26,7 +26,7 @@ namespace tickbridge {
 
 class TableReader {
  public:
-  using Load = LoadResult;
+  using Load = SlotLoad;
   enum class Life : uint8_t {
     kAlive,
     kSilent,      // its bridge has shown no sign of life for two seconds: dead, stopped, or stalled
