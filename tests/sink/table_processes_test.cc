@@ -37,6 +37,18 @@ constexpr int64_t kBaseMs = 1'000'000'000'000;
 enum Kind : uint32_t { kBoth, kQuote, kTrade, kClock, kKinds };
 constexpr std::array<std::string_view, kKinds> kNames = {"both", "quote", "trade", "clock"};
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+#else
+constexpr bool kSanitized = false;
+#endif
+
 bool LongRun() { return std::getenv("TICKBRIDGE_LONG") != nullptr; }
 int64_t DeadlineNs() { return (LongRun() ? 1'800 : 120) * kNsPerSec; }
 
@@ -180,7 +192,7 @@ int Read(const std::string& path, Load (TableReader::*load)(SymbolId, Quote*) co
 }
 
 TEST_F(TableProcesses, ReadersNeverSeeATornQuoteNorAnOlderOne) {
-  const uint64_t reads = LongRun() ? 1'000'000'000 : 10'000'000;
+  const uint64_t reads = kSanitized ? 500'000 : LongRun() ? 1'000'000'000 : 10'000'000;
   ASSERT_NO_FATAL_FAILURE(Start(kBase));
   std::array<pid_t, 2> readers{};
   for (size_t i = 0; i < readers.size(); ++i) {
@@ -212,7 +224,7 @@ TEST_F(TableProcesses, PythonNeverSeesATornQuoteNorAnOlderOne) {
 // A killed writer leaves at most one slot in the middle of a write. A reader gets its snapshot, if that is as new, or
 // is told that it is busy, by bounded tries. The next writer empties that slot, keeps all others, and goes on.
 TEST_F(TableProcesses, AKilledWriterLeavesOneSlotHalfDoneAtMost) {
-  const int kills = LongRun() ? 20'000 : 1'000;
+  const int kills = kSanitized ? 100 : LongRun() ? 20'000 : 1'000;
   const uint64_t seed = std::random_device{}();
   SCOPED_TRACE(seed);
   std::mt19937_64 random(seed);
