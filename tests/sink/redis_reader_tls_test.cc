@@ -50,11 +50,11 @@ class RedisReaderTls : public ::testing::Test {
     // Each is its own authority.
     for (const char* const name : {"server", "stranger"}) {
       const std::string at = Path(name);
-      ASSERT_EQ(std::system(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "
-                             "/CN=localhost -addext subjectAltName=DNS:localhost -keyout " +
-                             at + ".key -out " + at + ".crt 2>/dev/null")
-                                .c_str()),
-                0);
+      const std::string command = absl::StrCat(
+          "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
+          "-addext ",
+          "subjectAltName=DNS:localhost -keyout ", at, ".key -out ", at, ".crt 2>/dev/null");
+      ASSERT_EQ(std::system(command.c_str()), 0);
     }
     port_ = FreePort();
     server_ = std::make_unique<RedisServer>(std::vector<std::string>{

@@ -144,6 +144,13 @@ class Table(bridge_case.BridgeCase):
         self.assertNotIn("A", table)
         self.send(client, {"symbol": "A", "Last": 2})
         harness.wait_until(lambda: "A" in table and table["A"]["Bid"] == 5.0, "read back from Redis instead")
+        self.assertFalse(table.refresh())
+        bridge.stop()
+        os.unlink(self.path())
+        self.assertFalse(table.refresh(), "there is no other one")
+        bridge, client = self.start(max_symbols=2000)
+        self.assertTrue(table.refresh())
+        harness.wait_until(lambda: table.alive, "its bridge lives")
         bridge.stop()
 
     def test_two_bridges_of_one_table(self):
