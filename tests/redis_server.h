@@ -33,6 +33,7 @@ bool WaitFor(Condition condition, std::chrono::seconds deadline = std::chrono::s
 // A TCP port that nobody listens on now; 0 if there is none.
 inline uint16_t FreePort() {
   const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0) return 0;
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
