@@ -49,5 +49,22 @@ void BM_TableReader_TryLoad(benchmark::State& state) {
 }
 BENCHMARK(BM_TableReader_TryLoad);
 
+// One symbol whose lines are in the core's first cache, and whose last quote is used: what a strategy pays that polls.
+template <TableReader::Load (TableReader::*kLoad)(SymbolId, Quote*) const noexcept>
+void BM_TableReader_Hot(benchmark::State& state) {
+  const SharedStage stage(kSymbols);
+  const SymbolId id = stage.reader().Find(stage.names()[kSymbols / 2]);
+  Quote quote;
+  Cycles cycles;
+  for (auto _ : state) {
+    if ((stage.reader().*kLoad)(id, &quote) != TableReader::Load::kOk) state.SkipWithError("no quote");
+    benchmark::DoNotOptimize(quote);
+  }
+  cycles.Stop();
+  cycles.Report(state, state.iterations());
+}
+BENCHMARK(BM_TableReader_Hot<&TableReader::TryLoad>)->Name("BM_TableReader_TryLoadHot");
+BENCHMARK(BM_TableReader_Hot<&TableReader::LoadQuote>)->Name("BM_TableReader_LoadQuoteHot");
+
 }  // namespace
 }  // namespace tickbridge

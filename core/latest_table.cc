@@ -67,18 +67,32 @@ static_assert(kClearableFields == 0x3f);
 // Reads of the owner's own words need no order: nobody else writes them.
 constexpr auto kOwn = std::memory_order_relaxed;
 
-}  // namespace
+// What a reader checks of memory that another process may scribble over: each number that goes out of it must be one
+// that a LatestTable could have written. All fields are looked at, whether present or not: what is absent was once in
+// range, too, or is 0. Each read of a strategy pays for it, so there is one branch for all, and exponents are looked at
+// as they are packed.
 
-bool InRange(const Quote& quote) noexcept {
-  // Every field, present or not, without branches: what is absent was once in range, too, or is 0.
-  bool out = quote.timestamp.value < 0 || quote.timestamp.value > limits::kUnixMsMax ||
-             static_cast<uint8_t>(quote.status) > static_cast<uint8_t>(Status::kClosed);
-  for (const Decimal& value : quote.value) {
-    out |= static_cast<uint64_t>(value.mantissa) + uint64_t{kMaxMantissa} > 2 * uint64_t{kMaxMantissa};
-    out |= value.exponent < kMinExponent || value.exponent > kMaxExponent;
-  }
-  return !out;
+// `lane` at each second of `count` places for an exponent.
+constexpr uint64_t EverySecond(uint64_t lane, unsigned count) {
+  uint64_t word = 0;
+  for (unsigned i = 0; i < count; i += 2) word |= lane << (i * kExponentBits);
+  return word;
 }
+// Not 0 if one of `kCount` packed exponents is past kMaxExponent; below kMinExponent none can be. What is added to each
+// second one makes those past it carry into the place of the next, which is empty.
+template <unsigned kCount>
+uint64_t ExponentsPastRange(uint64_t packed) noexcept {
+  constexpr uint64_t kToCarry = kExponentMask - (kMaxExponent - kMinExponent);
+  const uint64_t even = (packed & EverySecond(kExponentMask, kCount)) + EverySecond(kToCarry, kCount);
+  const uint64_t odd =
+      (packed >> kExponentBits & EverySecond(kExponentMask, kCount - 1)) + EverySecond(kToCarry, kCount - 1);
+  return (even | odd) & EverySecond(kExponentMask + 1, kCount);
+}
+bool OutOfRange(int64_t mantissa) noexcept {
+  return static_cast<uint64_t>(mantissa) + uint64_t{kMaxMantissa} > 2 * uint64_t{kMaxMantissa};
+}
+
+}  // namespace
 
 // One write to a slot, between the odd version and the even one. Holds the packed words in registers.
 struct LatestTable::Editor {
@@ -420,8 +434,9 @@ bool LatestTable::Salvage(SymbolId id) noexcept {
   snapshots_[Index(id)].version.store(0, std::memory_order_release);  // (4)
   const uint64_t version = slot.version.load(kOwn);
   Quote quote;
-  if (TryLoad(id, &quote) && quote.sequence >= sequence_base_ && InRange(quote)) {
-    if (quote.sequence != sequence_base_) {
+  const SlotLoad found = TryLoadChecked(id, &quote);
+  if (found == SlotLoad::kNothing || (found == SlotLoad::kOk && quote.sequence >= sequence_base_)) {
+    if (found == SlotLoad::kOk) {
       // There is nothing older in the store.
       Editor edit(*this, id, true);
       edit.NoteRestored();
@@ -443,41 +458,77 @@ bool LatestTable::Salvage(SymbolId id) noexcept {
   return false;
 }
 
-bool LatestTable::TryLoadFrom(const Slot& slot, uint64_t version_min, Quote* out) noexcept {
+template <bool kChecked>
+[[gnu::always_inline]] inline SlotLoad LatestTable::TryLoadFrom(const Slot& slot, uint64_t version_min,
+                                                                Quote* out) const noexcept {
   const uint64_t version = slot.version.load(std::memory_order_acquire);  // (3) pairs with (4)
-  if ((version & 1) != 0 || version < version_min) return false;
+  if ((version & 1) != 0 || version < version_min) return SlotLoad::kBusy;
   constexpr auto kLoad = std::memory_order_acquire;  // (1) pairs with (2)
   const uint64_t quote_meta = slot.quote_meta.load(kLoad);
   const uint64_t trade_meta = slot.trade_meta.load(kLoad);
+  uint64_t out_of_range = 0;
+#pragma GCC unroll 9  // places and shifts are constants then
   for (size_t field = 0; field < kFieldCount; ++field) {
-    out->value[field] = {Mantissa(slot, field).load(kLoad), ExponentOf(quote_meta, trade_meta, field)};
+    const int64_t mantissa = Mantissa(slot, field).load(kLoad);
+    if constexpr (kChecked) out_of_range += OutOfRange(mantissa) ? 1 : 0;
+    out->value[field] = {mantissa, ExponentOf(quote_meta, trade_meta, field)};
   }
+  const uint64_t quote_time_ns = slot.quote_time_ns.load(kLoad);
+  const uint64_t trade_time_ns = slot.trade_time_ns.load(kLoad);
+  const int64_t timestamp_ms =
+      (quote_meta & QuoteMeta::kClock) != 0 ? slot.clock_ms.load(kLoad) : VenueMs(quote_time_ns, trade_time_ns);
   out->received.value = slot.received_ns.load(kLoad);
   out->sequence = slot.sequence_offset.load(kLoad) + version / 2;
-  out->quote_time.value = slot.quote_time_ns.load(kLoad);
-  out->trade_time.value = slot.trade_time_ns.load(kLoad);
-  out->timestamp.value = (quote_meta & QuoteMeta::kClock) != 0 ? slot.clock_ms.load(kLoad)
-                                                               : VenueMs(out->quote_time.value, out->trade_time.value);
+  out->quote_time.value = quote_time_ns;
+  out->trade_time.value = trade_time_ns;
+  out->timestamp.value = timestamp_ms;
   out->present = PresentOf(quote_meta, trade_meta);
   out->status = static_cast<Status>(trade_meta >> TradeMeta::kStatusShift & 3);
   out->source = SourceId{static_cast<uint32_t>(quote_meta >> QuoteMeta::kSourceShift)};
   // Relaxed is enough: the acquire loads above keep this one behind them, and a payload word of a later write was
   // released after that write's odd version.
-  return slot.version.load(std::memory_order_relaxed) == version;
+  if (slot.version.load(std::memory_order_relaxed) != version) return SlotLoad::kBusy;
+  if constexpr (kChecked) {
+    out_of_range += static_cast<uint64_t>(timestamp_ms) > uint64_t{limits::kUnixMsMax} ? 1 : 0;
+    out_of_range |= ExponentsPastRange<kQuoteCount>(quote_meta >> QuoteMeta::kExponentShift) |
+                    ExponentsPastRange<kFieldCount - kQuoteCount>(trade_meta >> TradeMeta::kExponentShift);
+    if (out_of_range != 0) return SlotLoad::kInvalid;
+    if (out->sequence == sequence_base_) return SlotLoad::kNothing;
+  }
+  return SlotLoad::kOk;
 }
 
-bool LatestTable::TryLoad(SymbolId id, Quote* out) const noexcept { return TryLoadFrom(slots_[Index(id)], 0, out); }
+bool LatestTable::TryLoad(SymbolId id, Quote* out) const noexcept {
+  return TryLoadFrom<false>(slots_[Index(id)], 0, out) == SlotLoad::kOk;
+}
 
-bool LatestTable::Load(SymbolId id, Quote* out) const noexcept {
+SlotLoad LatestTable::TryLoadChecked(SymbolId id, Quote* out) const noexcept {
+  return TryLoadFrom<true>(slots_[Index(id)], 0, out);
+}
+
+template <bool kChecked>
+[[gnu::noinline]] SlotLoad LatestTable::LoadContended(SymbolId id, Quote* out) const noexcept {
   const Slot& slot = slots_[Index(id)];
-  if (TryLoadFrom(slot, 0, out)) [[likely]]
-    return true;
   // The newest write that had ended by now: an odd version is that of one that has not.
   const uint64_t newest = slot.version.load(std::memory_order_acquire) & ~uint64_t{1};  // (5) pairs with (4)
   for (int attempt = 1; attempt < kLoadAttempts; ++attempt) {
-    if (TryLoadFrom(snapshots_[Index(id)], newest, out) || TryLoadFrom(slot, 0, out)) return true;
+    for (const Slot* const copy : {&snapshots_[Index(id)], &slot}) {
+      const uint64_t version_min = copy == &slot ? 0 : newest;
+      if (const SlotLoad result = TryLoadFrom<kChecked>(*copy, version_min, out); result != SlotLoad::kBusy) {
+        return result;
+      }
+    }
   }
-  return false;
+  return SlotLoad::kBusy;
+}
+
+bool LatestTable::Load(SymbolId id, Quote* out) const noexcept {
+  return TryLoad(id, out) || LoadContended<false>(id, out) == SlotLoad::kOk;
+}
+
+SlotLoad LatestTable::LoadChecked(SymbolId id, Quote* out) const noexcept {
+  const SlotLoad result = TryLoadFrom<true>(slots_[Index(id)], 0, out);
+  return result != SlotLoad::kBusy ? result : LoadContended<true>(id, out);
 }
 
 uint64_t LatestTable::Sequence(SymbolId id) const noexcept {

@@ -55,9 +55,12 @@ struct TickContext {
   SourceId source{};
 };
 
-// Whether each number of a copy could have been written by a LatestTable. What another process may scribble over is
-// checked by it.
-bool InRange(const Quote& quote) noexcept;
+enum class SlotLoad : uint8_t {
+  kOk,
+  kBusy,     // a write overlapped
+  kNothing,  // no tick was ever merged
+  kInvalid,  // no such id, or a number that no LatestTable writes
+};
 
 class LatestTable {
  public:
@@ -118,6 +121,10 @@ class LatestTable {
   // the writer was in the middle of one write all the time: it was put aside by the scheduler, or died.
   bool Load(SymbolId id, Quote* out) const noexcept;
 
+  // The same of slots that another process may scribble over.
+  SlotLoad TryLoadChecked(SymbolId id, Quote* out) const noexcept;
+  SlotLoad LoadChecked(SymbolId id, Quote* out) const noexcept;
+
   // Brings a slot into the cache, for one that is about to come to it. Any thread.
   void PrefetchToMerge(SymbolId id) const noexcept {
     for (size_t line = 0; line < kSlotBytes; line += 64) __builtin_prefetch(Bytes(id) + line, 1);
@@ -168,7 +175,10 @@ class LatestTable {
   static const std::atomic<int64_t>& Mantissa(const Slot& slot, size_t field) noexcept {
     return field < 4 ? slot.quote[field] : slot.trade[field - 4];
   }
-  static bool TryLoadFrom(const Slot& slot, uint64_t version_min, Quote* out) noexcept;
+  template <bool kChecked>
+  SlotLoad TryLoadFrom(const Slot& slot, uint64_t version_min, Quote* out) const noexcept;
+  template <bool kChecked>
+  SlotLoad LoadContended(SymbolId id, Quote* out) const noexcept;
 
   struct Editor;
   template <FieldMask kGroups>

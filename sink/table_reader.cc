@@ -82,10 +82,9 @@ std::unique_ptr<TableReader> TableReader::Open(const std::string& name, OpenResu
   if (layout.boot_id != ReadBootId()) {
     return fail(OpenResult::kNoTable, path + " was written before this host was started");
   }
-  reader->sequence_base_ = reader->header().sequence_base;
   LatestTable::Options view;
   view.capacity = layout.capacity;
-  view.sequence_base = reader->sequence_base_;
+  view.sequence_base = reader->header().sequence_base;
   view.slots = const_cast<char*>(reader->base_) + layout.slots_offset;  // only its const functions are called
   view.snapshots = const_cast<char*>(reader->base_) + layout.snapshots_offset;
   view.adopted = true;
@@ -123,20 +122,14 @@ SymbolId TableReader::Find(std::string_view symbol) const noexcept {
   return kNoSymbol;
 }
 
-TableReader::Load TableReader::Judge(const Quote& quote) const noexcept {
-  if (quote.sequence == sequence_base_) return Load::kNothing;
-  return InRange(quote) ? Load::kOk : Load::kInvalid;
-}
-
 TableReader::Load TableReader::TryLoad(SymbolId id, Quote* quote) const noexcept {
   if (Index(id) >= layout_.capacity) return Load::kInvalid;
-  if (!slots_->TryLoad(id, quote)) return Load::kBusy;
-  return Judge(*quote);
+  return slots_->TryLoadChecked(id, quote);
 }
 
 TableReader::Load TableReader::LoadQuote(SymbolId id, Quote* quote) const noexcept {
   if (Index(id) >= layout_.capacity) return Load::kInvalid;
-  return slots_->Load(id, quote) ? Judge(*quote) : Load::kBusy;
+  return slots_->LoadChecked(id, quote);
 }
 
 std::optional<int64_t> TableReader::SourceAgeNs(const Quote& quote, MonoNs now) const noexcept {

@@ -26,12 +26,7 @@ namespace tickbridge {
 
 class TableReader {
  public:
-  enum class Load : uint8_t {
-    kOk,
-    kBusy,     // a write overlapped
-    kNothing,  // no tick of it was ever merged
-    kInvalid,  // no such id, or what stands there cannot be
-  };
+  using Load = SlotLoad;
   enum class Life : uint8_t {
     kAlive,
     kSilent,      // its bridge has shown no sign of life for two seconds: dead, stopped, or stalled
@@ -81,12 +76,10 @@ class TableReader {
 
  private:
   TableReader() = default;
-  Load Judge(const Quote& quote) const noexcept;
   const SharedTableHeader& header() const noexcept { return *reinterpret_cast<const SharedTableHeader*>(base_); }
 
   const char* base_ = nullptr;
-  SharedTableLayout layout_;  // as checked at Open
-  uint64_t sequence_base_ = 0;
+  SharedTableLayout layout_;            // as checked at Open
   std::unique_ptr<LatestTable> slots_;  // a view
 };
 

@@ -81,7 +81,8 @@ typedef struct tbr_quote {
   uint32_t source;        /* of the newest tick */
   int64_t timestamp_ms;   /* Unix; 0: none */
   int64_t received_ns;    /* when the newest tick came in, CLOCK_MONOTONIC */
-  uint64_t sequence;      /* counts the symbol's ticks; grows across restarts of the bridge */
+  uint64_t sequence;      /* counts the symbol's ticks; grows across restarts of the bridge, but begins
+                              anew where one was killed in the middle of a write */
   uint64_t quote_time_ns; /* the venue's, Unix; 0: none */
   uint64_t trade_time_ns;
 } tbr_quote;

@@ -2,13 +2,16 @@
 // A private redis-server for a test, on a Unix socket in a fresh folder; stopped and removed with the object.
 #pragma once
 
+#include <arpa/inet.h>
 #include <hiredis/hiredis.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -26,6 +29,20 @@ bool WaitFor(Condition condition, std::chrono::seconds deadline = std::chrono::s
     if (std::chrono::steady_clock::now() > end) return false;
   }
   return true;
+}
+
+// A TCP port that nobody listens on now; 0 if there is none.
+inline uint16_t FreePort() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0) return 0;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  const bool found = ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 &&
+                     ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  ::close(fd);
+  return found ? ntohs(address.sin_port) : uint16_t{0};
 }
 
 // The reply to a command, the caller's to free; null where the connection broke.

@@ -176,6 +176,16 @@ std::string QuotesJson(std::span<const QuoteRow> rows) {
       // Line breaks of valid JSON are white space.
       std::string value = row.value;
       std::replace_if(value.begin(), value.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+      if (row.table.has_value() && value.size() > 2 && value.back() == '}') {
+        value.pop_back();
+        absl::StrAppend(&value, ",\"age_ms\":", row.table->age_ms, ",\"source_age_ms\":");
+        if (row.table->source_age_ms < 0) {
+          value += "null";
+        } else {
+          absl::StrAppend(&value, row.table->source_age_ms);
+        }
+        absl::StrAppend(&value, ",\"table\":", JsonString(row.table->life), "}");
+      }
       out += value;
     }
   }

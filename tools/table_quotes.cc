@@ -19,14 +19,30 @@ absl::Status Explain(TableReader::OpenResult result, const std::string& error) {
   }
 }
 
+std::string_view LifeWord(TableReader::Life life) {
+  switch (life) {
+    case TableReader::Life::kAlive:
+      return "alive";
+    case TableReader::Life::kSilent:
+      return "silent";
+    case TableReader::Life::kClosed:
+      return "closed";
+    case TableReader::Life::kSuperseded:
+      return "superseded";
+  }
+  return "";
+}
+
 }  // namespace
 
 absl::Status TableQuotes::Open() {
-  const MonoNs now = SystemClock::ReadMonotonic();
-  if (table_ != nullptr && table_->life(now) != TableReader::Life::kSuperseded) return absl::OkStatus();
+  if (alive()) return absl::OkStatus();
+  // The next bridge may have put another table in its place, or made one where somebody removed the file.
   TableReader::OpenResult result{};
   std::string error;
-  table_ = TableReader::Open(path_, &result, &error);
+  std::unique_ptr<TableReader> found = TableReader::Open(path_, &result, &error);
+  if (found != nullptr) table_ = std::move(found);
+  // The last values of a table that is gone are shown as such until there is another one.
   return table_ != nullptr ? absl::OkStatus() : Explain(result, error);
 }
 
@@ -35,6 +51,7 @@ absl::StatusOr<std::vector<QuoteRow>> TableQuotes::Fetch(std::span<const std::st
   const SystemClock clock;
   std::vector<QuoteRow> rows;
   rows.reserve(symbols.size());
+  const std::string_view life = LifeWord(table_->life(SystemClock::ReadMonotonic()));
   std::string text(encoder_.bytes_max(), '\0');
   for (const std::string& symbol : symbols) {
     QuoteRow& row = rows.emplace_back();
@@ -45,6 +62,7 @@ absl::StatusOr<std::vector<QuoteRow>> TableQuotes::Fetch(std::span<const std::st
     const MonoNs now = SystemClock::ReadMonotonic();
     row.present = true;
     row.value.assign(text.data(), encoder_.Encode(text.data(), quote, clock.ToUnix(quote.received), clock.ToUnix(now)));
+    row.table->life = life;
     row.table->age_ms = TableReader::AgeNs(quote, now) / kNsPerMs;
     if (const auto age_ns = table_->SourceAgeNs(quote, now)) row.table->source_age_ms = *age_ns / kNsPerMs;
   }

@@ -166,7 +166,7 @@ class Watch {
     absl::StatusOr<std::vector<QuoteRow>> rows = table_->Fetch(Wanted(screen));
     // Whether somebody writes it: said when it changes, or at the foot of a table on a terminal.
     if (std::string life = table_->Life(); life != life_) {
-      if (screen.rows == 0 && (!life_.empty() || !table_->alive())) {
+      if ((screen.rows == 0 || global_.json) && (!life_.empty() || !table_->alive())) {
         Log(table_->alive() ? LogLevel::kInfo : LogLevel::kWarn, life);
       }
       life_ = std::move(life);

@@ -5,10 +5,8 @@
 // killed, restarted, cut off, emptied, and forbids this and that. What takes time is waited for with a deadline.
 #include "sink/redis_reader.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -56,18 +54,6 @@ RedisTarget TcpTarget(uint16_t port) {
   RedisTarget target;
   target.port = port;
   return target;
-}
-
-uint16_t FreePort() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  EXPECT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  EXPECT_EQ(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  ::close(fd);
-  return ntohs(address.sin_port);
 }
 
 std::unique_ptr<RedisReader> Make(RedisReader::Options options, const std::vector<std::string>& symbols) {

@@ -22,45 +22,27 @@
 #include "core/shared_table.h"
 #include "core/source_table.h"
 #include "core/symbol_table.h"
+#include "tests/sink/table_writer.h"
 
 namespace tickbridge {
 namespace {
 
+// Whether each number of a copy could have been written by a LatestTable.
+bool InRange(const Quote& quote) {
+  for (const Decimal& value : quote.value) {
+    if (value.mantissa < -kMaxMantissa || value.mantissa > kMaxMantissa) return false;
+    if (value.exponent < kMinExponent || value.exponent > kMaxExponent) return false;
+  }
+  return quote.timestamp.value >= 0 && quote.timestamp.value <= limits::kUnixMsMax;
+}
+
 class TableReaderTest : public ::testing::Test {
  protected:
-  static constexpr uint32_t kCapacity = 100;
+  static constexpr uint32_t kCapacity = TableWriter::kCapacity;
 
   ~TableReaderTest() override { std::filesystem::remove(path_); }
 
-  // A bridge's part of it.
-  struct Writer {
-    explicit Writer(const std::string& path, uint32_t capacity = kCapacity, uint64_t generation = 1'000,
-                    Ownership ownership = {})
-        : shared(*SharedTable::Open({path, capacity, generation, ownership})),
-          symbols(capacity, shared->symbol_storage()),
-          table(shared->table_options()),
-          sources(shared->source_cells()) {
-      if (shared->adopted()) emptied = shared->Salvage(&table, symbols);
-      shared->GoLive(SystemClock::ReadMonotonic());
-      source = sources.Open(kNsPerSec, SystemClock::ReadMonotonic());
-    }
-    SymbolId Quote(std::string_view symbol, int64_t bid) {
-      const SymbolId id = symbols.Insert(symbol);
-      table.Claim(id, OwnerId{1});
-      Tick tick;
-      tick.Set(Field::kBid, {bid, -2});
-      tick.Set(Field::kAsk, {bid + 1, -2});
-      tick.Set(Field::kLow, {bid, -2});  // on another line than these
-      table.Merge(id, tick, {SystemClock::ReadMonotonic(), {}, source});
-      return id;
-    }
-    std::unique_ptr<SharedTable> shared;
-    SymbolTable symbols;
-    LatestTable table;
-    SourceTable sources;
-    SourceId source{};
-    uint32_t emptied = 0;
-  };
+  using Writer = TableWriter;
 
   const std::string path_ = "/dev/shm/tickbridge-reader-test." + std::to_string(::getpid());
 };
@@ -291,7 +273,7 @@ TEST_F(TableReaderTest, CannotWrite) {
 }
 
 TEST_F(TableReaderTest, BelongsToWhomTheConfigurationSays) {
-  if (::geteuid() != 0) GTEST_SKIP() << "only root may give a file away";
+  if (::geteuid() != 0) GTEST_SKIP() << "not root: only root may give a file away";
   const Ownership to = *FindOwnership("nobody", "nogroup");
   const mode_t before = ::umask(077);
   const auto shared = *SharedTable::Open({path_, kCapacity, 1'000, to});
@@ -301,13 +283,38 @@ TEST_F(TableReaderTest, BelongsToWhomTheConfigurationSays) {
   EXPECT_EQ(info.st_uid, to.owner);
   EXPECT_EQ(info.st_gid, to.group);
   EXPECT_EQ(info.st_mode & 07777, 0640u);
-  EXPECT_EQ(FindOwnership("no-such-user", "").status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(FindOwnership("", "no-such-group").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(Ownership, RefusesNamesThatThereAreNot) {
+  EXPECT_EQ(FindOwnership("no-such-user", "").status(), absl::NotFoundError("there is no user \"no-such-user\""));
+  EXPECT_EQ(FindOwnership("", "no-such-group").status(), absl::NotFoundError("there is no group \"no-such-group\""));
+  EXPECT_TRUE(FindOwnership("nobody", "0").ok());
+}
+
+// Who may not give files away is told so, and leaves no file behind.
+TEST_F(TableReaderTest, SaysThatItMayNotGiveTheFileAway) {
+  const Ownership root{.owner = 0, .group = 0};
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::geteuid() == 0 && (::setgroups(0, nullptr) != 0 || ::setgid(65'534) != 0 || ::setuid(65'534) != 0)) {
+      ::_exit(100);
+    }
+    const absl::Status status = SharedTable::Open({path_, kCapacity, 1'000, root}).status();
+    const bool said = status.code() == absl::StatusCode::kPermissionDenied &&
+                      status.message().find("cannot give to user 0 and group 0") != std::string_view::npos;
+    ::_exit(said ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+    EXPECT_FALSE(entry.path().string().starts_with(path_)) << entry.path();
+  }
 }
 
 // As another user: its group reads, others do not, nobody but the owner writes.
 TEST_F(TableReaderTest, ShowsItselfToItsGroupOnly) {
-  if (::geteuid() != 0) GTEST_SKIP() << "only root may become somebody else";
+  if (::geteuid() != 0) GTEST_SKIP() << "not root: only root may become somebody else";
   for (const bool member : {true, false}) {
     std::filesystem::remove(path_);
     const Ownership nobody = *FindOwnership("nobody", "nogroup");

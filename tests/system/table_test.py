@@ -144,6 +144,13 @@ class Table(bridge_case.BridgeCase):
         self.assertNotIn("A", table)
         self.send(client, {"symbol": "A", "Last": 2})
         harness.wait_until(lambda: "A" in table and table["A"]["Bid"] == 5.0, "read back from Redis instead")
+        self.assertFalse(table.refresh())
+        bridge.stop()
+        os.unlink(self.path())
+        self.assertFalse(table.refresh(), "there is no other one")
+        bridge, client = self.start(max_symbols=2000)
+        self.assertTrue(table.refresh())
+        harness.wait_until(lambda: table.alive, "its bridge lives")
         bridge.stop()
 
     def test_two_bridges_of_one_table(self):
@@ -196,7 +203,10 @@ class Table(bridge_case.BridgeCase):
         shm = f"table.shm={self.table}"
         got = harness.run("get", "A", "--shm", "--json", "--set", shm)
         self.assertEqual(got.returncode, 0, got.stderr)
-        self.assertEqual(json.loads(got.stdout), {"A": table["A"]})
+        quote = json.loads(got.stdout)["A"]
+        self.assertEqual(list(quote)[-3:], ["age_ms", "source_age_ms", "table"])
+        self.assertEqual((quote.pop("age_ms") >= 0, quote.pop("source_age_ms") >= 0, quote.pop("table")), (True, True, "alive"))
+        self.assertEqual(quote, table["A"])
         self.assertEqual(harness.run("get", "A", "B", "--shm", "--set", shm).returncode, 1)
         watched = harness.run("watch", "--all", "--shm", "--for", "50ms", "--interval", "20ms", "--set", shm)
         self.assertEqual(watched.returncode, 0, watched.stderr)
@@ -210,6 +220,52 @@ class Table(bridge_case.BridgeCase):
         missing = harness.run("get", "A", "--shm", "--set", shm + "-none")
         self.assertEqual(missing.returncode, 1)
         self.assertIn("is there a bridge with this table.shm", missing.stderr.decode())
+
+    def test_a_watch_follows_the_bridges_that_come_and_go(self):
+        bridge, client = self.start()
+        self.send(client, {"symbol": "A", "Bid": 1, "Ask": 9})
+        harness.wait_until(lambda: self.in_redis("A"), "also in Redis")
+        seen = os.path.join(self.folder, "seen")
+        with open(seen, "wb") as out, open(seen + ".err", "wb") as err:
+            watch = subprocess.Popen([harness.TICKBRIDGE, "watch", "A", "--shm", "--json", "--interval", "20ms", "--set",
+                                      f"table.shm={self.table}"], stdout=out, stderr=err)
+        self.addCleanup(watch.wait)
+        self.addCleanup(watch.kill)
+
+        def last():
+            lines = pathlib.Path(seen).read_text().split("\n")[:-1]
+            quote = json.loads(lines[-1])["A"] if lines else None
+            return quote and (quote["Bid"], quote["source_age_ms"] is None, quote["table"])
+
+        def shows(*expected):
+            harness.wait_until(lambda: last() == expected, f"watch shows {expected}")
+        shows(1.0, False, "alive")
+        # Restarted, of the same layout: the same table goes on.
+        bridge.stop()
+        shows(1.0, True, "closed")
+        bridge, client = self.start()
+        shows(1.0, True, "alive")
+        self.send(client, {"symbol": "A", "Bid": 2})
+        shows(2.0, False, "alive")
+        # Of another layout: another table takes its place.
+        bridge.stop()
+        bridge, client = self.start(max_symbols=2000)
+        self.send(client, {"symbol": "A", "Bid": 3})
+        shows(3.0, False, "alive")
+        # Killed, and its file removed: nobody marks that one.
+        bridge.process.send_signal(signal.SIGKILL)
+        bridge.process.wait()
+        os.unlink(self.path())
+        shows(3.0, False, "silent")
+        bridge, client = self.start(max_symbols=2000)
+        self.send(client, {"symbol": "A", "Bid": 4})
+        shows(4.0, False, "alive")
+        self.assertIsNone(watch.poll())
+        said = pathlib.Path(seen + ".err").read_text()
+        self.assertIn("its bridge has ended", said)
+        self.assertIn("its bridge shows no sign of life", said)
+        self.assertIn("its bridge is alive", said)
+        bridge.stop()
 
     def test_what_is_no_table_or_makes_no_sense(self):
         for content in (b"", b"x" * 5000, os.urandom(1 << 20)):

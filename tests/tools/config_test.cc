@@ -106,6 +106,13 @@ void ExpectSameFeed(const FeedConfig& a, const FeedConfig& b) {
   EXPECT_EQ(a.receive_buffer, b.receive_buffer);
 }
 
+TEST_F(ConfigTest, KnowsWhoseTheTableIs) {
+  ExpectError("[table]\nowner = \"no-such-user\"  # HERE\n", {"table.owner", "there is no user \"no-such-user\""});
+  ExpectError("[table]\ngroup = \"no-such-group\"  # HERE\n", {"table.group", "there is no group \"no-such-group\""});
+  const LoadResult result = Load("[table]\nowner = \"nobody\"\ngroup = \"0\"\n");
+  EXPECT_TRUE(result.ok()) << All(result);
+}
+
 TEST_F(ConfigTest, TheShippedFileIsTheDefaultsWithOneFeed) {
   const LoadResult shipped = LoadConfig(TICKBRIDGE_SOURCE_DIR "/config/tickbridge.toml");
   ASSERT_TRUE(shipped.ok()) << All(shipped);

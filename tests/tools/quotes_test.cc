@@ -70,6 +70,16 @@ TEST(Quotes, GivesJsonOnOneLine) {
   EXPECT_EQ(QuotesJson({}), "{}");
 }
 
+TEST(Quotes, GivesAgesAndLifeOfTheTableInJson) {
+  QuoteRow row{"A", true, R"({"Last":1.0})"};
+  row.table = TableState{.age_ms = 12, .source_age_ms = 3, .life = "alive"};
+  EXPECT_EQ(QuotesJson({&row, 1}), R"({"A":{"Last":1.0,"age_ms":12,"source_age_ms":3,"table":"alive"}})");
+  row.table->source_age_ms = -1;
+  EXPECT_EQ(QuotesJson({&row, 1}), R"({"A":{"Last":1.0,"age_ms":12,"source_age_ms":null,"table":"alive"}})");
+  row.present = false;
+  EXPECT_EQ(QuotesJson({&row, 1}), R"({"A":null})");
+}
+
 TEST(Quotes, FetchesAndScansMoreThanOneTripHolds) {
   ::signal(SIGPIPE, SIG_IGN);
   auto redis = EmbeddedRedis::Start();

@@ -72,7 +72,8 @@ class LatestTable(collections.abc.Mapping):
     def _open(self):
         descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            size = os.fstat(descriptor).st_size
+            status = os.fstat(descriptor)
+            size = status.st_size
             if size < 4096:
                 raise ValueError(f"{self._path} is not a shared table")
             memory = mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ)
@@ -90,13 +91,23 @@ class LatestTable(collections.abc.Mapping):
         self._slots, self._snapshots, self._sources = slots, snapshots, sources
         self._base = struct.unpack_from("=Q", memory, _SEQUENCE_BASE)[0]
         self._ids = {}
+        self._file = status.st_dev, status.st_ino
 
     def refresh(self):
-        """Opens the table anew if another bridge has put another one in its place. True if it did."""
-        if self._word("=I", _STATE) != _SUPERSEDED:
+        """Opens the table anew if there is another one in its place: the next bridge made it, or somebody had removed the
+        file. True if it did."""
+        life = self.life
+        if life == "alive" or (life != "superseded" and not self._is_replaced()):
             return False
         self._open()
         return True
+
+    def _is_replaced(self):
+        try:
+            status = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        return (status.st_dev, status.st_ino) != self._file
 
     def _word(self, form, offset):
         return struct.unpack_from(form, self._map, offset)[0]
@@ -173,7 +184,8 @@ class LatestTable(collections.abc.Mapping):
         return True
 
     def sequence(self, symbol):
-        """Counts the symbol's ticks; grows across restarts of the bridge."""
+        """Counts the symbol's ticks. Grows across restarts of the bridge, but begins anew where one was killed in
+        the middle of a write."""
         words = self._slot(symbol)
         return words[16] + (words[0] >> 1) & _MASK
 
