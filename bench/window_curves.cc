@@ -46,6 +46,9 @@ constexpr int kSinkCpu = 1;
 constexpr int64_t kChangeNs = kNsPerSec;
 constexpr double kEnough = 0.97;  // of the best throughput
 
+// Beyond that a point says more of the machine than of the window. (The server's own answer to INFO is waited for.)
+constexpr double kLostMax = 0.05;
+
 enum class Burden : uint8_t { kNone, kBusyLoop, kScripts };
 
 struct ServerKind {
@@ -158,6 +161,13 @@ class Stage {
   int64_t delay_ns_ = 0;
 };
 
+// Of the calling thread.
+double CpuSeconds() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
 // What one window, or one share, came to; a value each round.
 struct Point {
   uint32_t window = 0;        // 0: the one that finds itself
@@ -165,6 +175,7 @@ struct Point {
   std::vector<double> p50_us;
   std::vector<double> p99_us;
   std::vector<double> windows;  // as looked at in the measured time, of all rounds
+  std::vector<double> lost;     // the part of the time in which the sink had no CPU
 };
 
 constexpr Seconds kSlice{0.001};
@@ -189,9 +200,13 @@ void RunPoint(Stage* stage, Seconds duration, Point* point) {
   const Seconds half = duration / 2;
   Turn(&sink, stage, Seconds{0}, half, [] {});
   sink.staleness()->Reset();
+  const double cpu_s = CpuSeconds();
+  const MonoNs begin = SystemClock::ReadMonotonic();
   point->per_s.push_back(stage->counts().Measure([&] {
     Turn(&sink, stage, half, half, [&] { point->windows.push_back(static_cast<double>(sink.lane().window())); });
   }));
+  const double took_s = static_cast<double>(SystemClock::ReadMonotonic() - begin) / 1e9;
+  point->lost.push_back(1 - (CpuSeconds() - cpu_s) / took_s);
   const HistogramSummary staleness = Summarize(*sink.staleness());
   point->p50_us.push_back(static_cast<double>(staleness.p50) / 1e3);
   point->p99_us.push_back(static_cast<double>(staleness.p99) / 1e3);
@@ -237,10 +252,9 @@ void PrintCurve(const ServerKind& kind, const std::vector<Point>& points, bool j
     std::printf("%-28s %10.0f %8.3f %14.0f %10.0f\n", label.c_str(), Median(point.per_s),
                 Median(point.per_s) / best_per_s, Median(point.p50_us), Median(point.p99_us));
   }
-  std::printf(
-      "the smallest that reaches %.2f of the best: %u; to that one's staleness, its own: %.2f p50, %.2f p99\n\n",
-      kEnough, enough->window, Median(itself.p50_us) / Median(enough->p50_us),
-      Median(itself.p99_us) / Median(enough->p99_us));
+  std::printf("the smallest that reaches %.2f of the best: %u; to that one's staleness, its own: %.2f p50, %.2f p99\n",
+              kEnough, enough->window, Median(itself.p50_us) / Median(enough->p50_us),
+              Median(itself.p99_us) / Median(enough->p99_us));
 }
 
 void RunCurves(const Options& options, const RedisServer& redis) {
