@@ -11,6 +11,7 @@ constexpr int kBatch = 256;
 constexpr int kShadowBatch = 4096;
 // How far a shadow runs ahead, so that no tick arrives before it was announced.
 constexpr int64_t kAheadNs = 5 * kNsPerMs;
+constexpr int64_t kBeatNs = 100 * kNsPerMs;
 
 }  // namespace
 
@@ -20,9 +21,9 @@ void GeneratorFeed::OpenSource(MonoNs now) noexcept {
   SourceOpened(now);
 }
 
-Generator::Generator(const Schedule::Options& schedule, bool shadow, Ingest* ingest, AckMeter* meter,
+Generator::Generator(const Schedule::Options& schedule, Way way, Publisher* publisher, Ingest* ingest, AckMeter* meter,
                      std::vector<Watcher*> watchers)
-    : GeneratorFeed(ingest, meter, std::move(watchers)), schedule_(schedule), shadow_(shadow) {
+    : GeneratorFeed(ingest, meter, std::move(watchers)), schedule_(schedule), way_(way), publisher_(publisher) {
   for (uint32_t i = 0; i < schedule.symbols; ++i) ingest->core().symbols->Insert(BenchSymbolName(i));
 }
 
@@ -32,20 +33,22 @@ int Generator::DoWork() noexcept {
   const MonoNs now = ingest_->core().clock->Now();
   Look(now);
   if (finished()) return 0;
-  if (!shadow_) {
+  if (way_ == Way::kMerge) {
     OpenSource(now);
     ingest_->BeginBatch(source_, now);
+  } else if (way_ == Way::kRing && now - beat_ > kBeatNs) {
+    beat_ = now;
+    publisher_->Heartbeat();
   }
-  const int64_t reach_ns = now - begin + (shadow_ ? kAheadNs : 0);
-  const int batch = shadow_ ? kShadowBatch : kBatch;
+  const int64_t reach_ns = now - begin + (way_ == Way::kShadow ? kAheadNs : 0);
+  const int batch = way_ == Way::kShadow ? kShadowBatch : kBatch;
   int sent = 0;
   for (; sent < batch && !schedule_.done() && schedule_.due_ns() <= reach_ns; ++sent) {
     const MonoNs due = begin + schedule_.due_ns();
     Announce(schedule_.symbol(), due);
-    if (!shadow_) {
-      ingest_->OnTick(schedule_.name(), schedule_.tick());
-      Sent(due, now);
-    }
+    if (way_ == Way::kMerge) ingest_->OnTick(schedule_.name(), schedule_.tick());
+    if (way_ == Way::kRing) publisher_->Publish(schedule_.symbol(), schedule_.tick());
+    if (way_ != Way::kShadow) Sent(due, now);
     schedule_.Advance();
   }
   if (schedule_.done()) Finish(now);

@@ -2,6 +2,8 @@
 // The generator: sends the ticks of a schedule when they are due, whether or not anything keeps up (open loop). Late,
 // it sends at once, as many in a duty cycle as a socket feed would take; a tick's latency counts from when it was due.
 //
+// With a publisher it sends through a ring in shared memory, from which a feed of the bridge takes the ticks.
+//
 // As a shadow it sends nothing: another process does, by the same schedule, through a feed of the bridge. Then this
 // only tells the meter what is sent, some time ahead: order and times are the schedule's.
 //
@@ -20,6 +22,7 @@
 #include "bench/watcher.h"
 #include "core/ingest.h"
 #include "feed/feed.h"
+#include "feed/publisher.h"
 #include "sink/lane.h"
 
 namespace tickbridge {
@@ -101,15 +104,20 @@ class GeneratorFeed : public Feed {
 
 class Generator final : public GeneratorFeed {
  public:
-  // Gives the schedule's symbols their ids, 0 and up, in a table that has none.
-  Generator(const Schedule::Options& schedule, bool shadow, Ingest* ingest, AckMeter* meter,
+  enum class Way : uint8_t { kMerge, kShadow, kRing };
+
+  // Gives the schedule's symbols their ids, 0 and up, in a table that has none. `publisher`: of kRing; it knows the
+  // symbols by the same numbers.
+  Generator(const Schedule::Options& schedule, Way way, Publisher* publisher, Ingest* ingest, AckMeter* meter,
             std::vector<Watcher*> watchers);
 
   int DoWork() noexcept override;
 
  private:
   Schedule schedule_;
-  const bool shadow_;
+  const Way way_;
+  Publisher* const publisher_;
+  MonoNs beat_;  // of the publisher
 };
 
 }  // namespace tickbridge

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The generator as a process of its own: sends the lines of a schedule to a feed's Unix socket when they are due. When
-// it is late, or the socket was full, it sends at once; nothing slows the schedule down.
+// The generator as a process of its own: sends the ticks of a schedule when they are due, as lines to a feed's Unix
+// socket, or into a ring in shared memory. When it is late, or the socket was full, it sends at once; nothing slows the
+// schedule down. A ring that was full is an error: what was conflated in it is not what was to be measured.
 //
 // Threading: Start while the process has no other thread, since it forks without exec. The child ends with its work, or
 // when the thread that started it does.
@@ -14,14 +15,19 @@
 #include "absl/status/statusor.h"
 #include "bench/schedule.h"
 #include "core/types.h"
+#include "feed/publisher.h"
 
 namespace tickbridge {
+
+// A ring in which the schedule's symbols have their own numbers. Null: there is no such place.
+std::unique_ptr<Publisher> OpenBenchRing(const std::string& path, uint32_t symbols);
 
 class Sender {
  public:
   struct Options {
     Schedule::Options schedule;
-    std::string path;  // of a stream socket, there when Begin is called
+    std::string path;  // of a stream socket, there when Begin is called; or
+    std::string ring;  // of a ring, which it makes when Begin is called
     int cpu = -1;      // −1: not pinned
   };
 

@@ -44,6 +44,7 @@ absl::Status CheckOptions(const BenchOptions& options) {
   if (options.visible_redis || options.visible_table) {
     return absl::InvalidArgumentError("--visible: a recording's ticks cannot be told apart by their readers");
   }
+  if (options.ring) return absl::InvalidArgumentError("--ring: a recording is decoded from its lines");
   if (options.generator != "agent") return absl::InvalidArgumentError("--generator: a recording is sent by an agent");
   return absl::OkStatus();
 }
@@ -138,7 +139,10 @@ int CommandBench(const GlobalOptions& global, const BenchOptions& options) {
   report.command = options.command;
   report.machine = Machine();
   report.redis = InfoValue(info->str, "redis_version");
-  report.feed = options.generator == "process" ? "from a process through a Unix stream" : "made on the bridge's runner";
+  const bool process = options.generator == "process";
+  report.feed = options.ring ? process ? "from a process through a ring" : "made on the bridge's runner, through a ring"
+                : process    ? "from a process through a Unix stream"
+                             : "made on the bridge's runner";
   if (recording.has_value()) report.feed = "of a recording, decoded on the bridge's runner";
   const absl::Status measured = Measure(setup, &*client, &signals, &report);
   if (!measured.ok()) ExplainStart(measured);

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -44,10 +45,12 @@ constexpr size_t kUnlinkBatch = 500;
 struct Leftovers {
   std::string folder;
   std::string table;
+  std::string ring;
   ~Leftovers() {
     std::error_code ignored;
     if (!folder.empty()) std::filesystem::remove_all(folder, ignored);
     if (!table.empty()) std::filesystem::remove(table, ignored);
+    if (!ring.empty()) std::filesystem::remove(ring, ignored);
   }
 };
 
@@ -103,8 +106,9 @@ absl::Status RemoveKeys(const Config& config, const std::vector<std::string>& sy
   return absl::OkStatus();
 }
 
-// The configuration with one runner that turns generator, feed and lanes.
-Config HarnessConfig(const BenchSetup& setup, uint32_t symbols, const std::string& socket) {
+// The configuration with one runner that turns generator, feed and lanes. `wire`: type and path of the feed that takes
+// what the generator sends, if it does not merge by itself.
+Config HarnessConfig(const BenchSetup& setup, uint32_t symbols, const std::pair<std::string, std::string>& wire_at) {
   Config config = setup.config;
   config.instance = absl::StrCat("bench-", ::getpid());
   config.table.max_symbols = std::max(config.table.max_symbols, symbols);
@@ -113,11 +117,10 @@ Config HarnessConfig(const BenchSetup& setup, uint32_t symbols, const std::strin
   made.type = "made";
   config.feeds = {made};
   RunnerConfig runner = HarnessRunner(setup.options);
-  if (!socket.empty()) {
+  if (!wire_at.first.empty()) {
     FeedConfig wire;
     wire.name = "wire";
-    wire.type = "unix_stream";
-    wire.path = socket;
+    std::tie(wire.type, wire.path) = wire_at;
     config.feeds.push_back(wire);
     runner.agents.insert(runner.agents.begin() + 1, "feed.wire");
   }
@@ -158,18 +161,23 @@ class Run {
   }
 
   absl::Status Prepare() {
+    if (options_.ring) leftovers_.ring = absl::StrCat("/dev/shm/tickbridge-bench-", ::getpid(), ".ring");
     if (options_.generator == "process") {
       std::string pattern = std::filesystem::temp_directory_path() / "tickbridge-bench-XXXXXX";
       if (::mkdtemp(pattern.data()) == nullptr) return absl::ErrnoToStatus(errno, "cannot make " + pattern);
       leftovers_.folder = pattern;
-      auto sender = Sender::Start({schedule_, socket(), options_.generator_cpu});
+      auto sender = Sender::Start({schedule_, socket(), leftovers_.ring, options_.generator_cpu});
       if (!sender.ok()) return sender.status();
       sender_ = *std::move(sender);
     }
     logging_.emplace("warn");  // its thread must not be there when the sender forks
     if (absl::Status status = RemoveKeys(setup_.config, Symbols(), client_); !status.ok()) return status;
     Bridge::Options bridge;
-    bridge.config = HarnessConfig(setup_, run_.symbols, sender_ == nullptr ? "" : socket());
+    if (options_.ring && sender_ == nullptr) {
+      publisher_ = OpenBenchRing(leftovers_.ring, run_.symbols);
+      if (publisher_ == nullptr) return absl::UnavailableError(leftovers_.ring + ": cannot be made");
+    }
+    bridge.config = HarnessConfig(setup_, run_.symbols, Wire());
     bridge.target = setup_.target;
     bridge.placement = setup_.placement;
     bridge.observer = &meter_;
@@ -188,7 +196,10 @@ class Run {
       if (setup_.recording != nullptr) {
         feed = std::make_unique<RecordingGenerator>(setup_.recording, ingest, &meter_);
       } else {
-        feed = std::make_unique<Generator>(schedule_, sender_ != nullptr, ingest, &meter_, std::move(watchers));
+        const auto way = sender_ != nullptr ? Generator::Way::kShadow
+                         : options_.ring    ? Generator::Way::kRing
+                                            : Generator::Way::kMerge;
+        feed = std::make_unique<Generator>(schedule_, way, publisher_.get(), ingest, &meter_, std::move(watchers));
       }
       generator_ = feed.get();
       return feed;
@@ -202,6 +213,11 @@ class Run {
     return absl::OkStatus();
   }
 
+  std::pair<std::string, std::string> Wire() const {
+    if (options_.ring) return {"shm", leftovers_.ring};
+    if (sender_ != nullptr) return {"unix_stream", socket()};
+    return {};
+  }
   std::string socket() const { return leftovers_.folder + "/feed.sock"; }
 
   uint32_t Watched() const {
@@ -306,6 +322,9 @@ class Run {
     for (Watcher* watcher : {redis_watcher_.get(), table_watcher_.get()}) {
       if (watcher != nullptr) watcher->Stop(delivered ? kSeenWithinNs : 0);
     }
+    if (publisher_ != nullptr && publisher_->counts().refused != 0) {
+      return absl::ResourceExhaustedError("the ring was full: what was conflated in it cannot be measured");
+    }
     const MonoNs ended = generator_->done() && sender_ == nullptr ? generator_->ended() : SystemClock::ReadMonotonic();
     const double scheduled_s = static_cast<double>(meter_.sent()) / run_.offered_rate;
     const double took_s = std::max(static_cast<double>(ended - start) / 1e9, scheduled_s);
@@ -316,7 +335,7 @@ class Run {
 
   bool SentAll() const {
     if (!generator_->done()) return false;
-    return sender_ == nullptr || bridge_->Summarize().records >= schedule_.count;
+    return (sender_ == nullptr && publisher_ == nullptr) || bridge_->Summarize().records >= schedule_.count;
   }
 
   void Collect() {
@@ -356,6 +375,7 @@ class Run {
   BenchRun run_;
   AckMeter meter_;
   std::unique_ptr<Sender> sender_;
+  std::unique_ptr<Publisher> publisher_;
   std::optional<Logging> logging_;
   std::unique_ptr<Lookout> redis_lookout_;
   std::unique_ptr<Watcher> redis_watcher_;

@@ -70,6 +70,7 @@ struct BenchOptions {
   int64_t timeout_ns = 30 * kNsPerSec;  // for what was not delivered when the time was over
   int rounds = 0;                       // 0: 3 with a baseline, else 1
   std::string generator = "agent";      // on the bridge's runner, or a process that feeds a Unix socket
+  bool ring = false;                    // through a ring in shared memory
   std::string idle = "spin";
   int cpu = -1;        // of the bridge; −1: not pinned
   int redis_cpu = -1;  // of an embedded Redis

@@ -167,9 +167,10 @@ class CommandLine {
     sub->add_option("--symbols", synth_.symbols, "How many")
         ->capture_default_str()
         ->check(CLI::Range(1U, limits::kSymbolsMax));
-    sub->add_option("--rate", synth_.rate, "Ticks a second of the market's own clock")
-        ->capture_default_str()
-        ->check(CLI::Range(1e-3, 1e9));
+    sub->add_option_function<std::string>(
+           "--rate", [this](const std::string& text) { synth_.rate = RateOf(text); },
+           "Ticks a second of the market's own clock [10k]")
+        ->type_name("RATE");
     CLI::Option* const seconds = sub->add_option("--seconds", synth_.seconds, "How long, by the market's clock [10]")
                                      ->check(CLI::Range(1e-6, 1e9));
     CLI::Option* const count =
@@ -198,11 +199,7 @@ class CommandLine {
             });
     const auto rates = [this](const std::vector<std::string>& texts) {
       bench_.rates.clear();
-      for (const std::string& text : texts) {
-        const absl::StatusOr<double> rate = ParseRate(text);
-        if (!rate.ok()) throw CLI::ValidationError("--rates", std::string(rate.status().message()));
-        bench_.rates.push_back(*rate);
-      }
+      for (const std::string& text : texts) bench_.rates.push_back(RateOf(text));
     };
     sub->add_option_function<std::vector<std::string>>("--rates,--rate", rates,
                                                        "Ticks a second, one run for each [10k]")
@@ -231,6 +228,7 @@ class CommandLine {
     sub->add_option("--generator", bench_.generator, "agent: on the bridge's runner; process: through a Unix socket")
         ->capture_default_str()
         ->check(CLI::IsMember({"agent", "process"}));
+    sub->add_flag("--ring", bench_.ring, "Its ticks go through a ring in shared memory, as a feed handler's do");
     sub->add_option("--idle", bench_.idle, "Of the runner")
         ->capture_default_str()
         ->check(CLI::IsMember({"spin", "yield", "backoff"}));
@@ -250,6 +248,12 @@ class CommandLine {
         ->check(CLI::IsMember({"redis", "table"}));
     sub->add_flag("--baseline", bench_.baseline, "Bare spinning SETEX round trips in turn with the first run");
     sub->add_option("--out", bench_.out, "Folder for report.html, result.json and percentile files")->type_name("DIR");
+  }
+
+  static double RateOf(const std::string& text) {
+    const absl::StatusOr<double> rate = ParseRate(text);
+    if (!rate.ok()) throw CLI::ValidationError("--rate", std::string(rate.status().message()));
+    return *rate;
   }
 
   // Names the unknown option or command, without what follows it: that could be a secret.

@@ -38,7 +38,7 @@ struct Harness {
 
 TEST(Generator, ALatencyCountsFromWhenTheTickWasDueHoweverLateItIsSent) {
   Harness h;
-  Generator generator(TestSchedule(3'000), false, h.ingest.get(), &h.meter, {});
+  Generator generator(TestSchedule(3'000), Generator::Way::kMerge, nullptr, h.ingest.get(), &h.meter, {});
   const MonoNs start = h.core.clock.Now() + kNsPerMs;
   const MeasuredTime measured{start, start + kNsPerSec};
   h.meter.Begin(h.core.table.sequence_base(), measured);
@@ -60,7 +60,7 @@ TEST(Generator, ALatencyCountsFromWhenTheTickWasDueHoweverLateItIsSent) {
 
 TEST(Generator, EachTickIsInOneSum) {
   Harness h;
-  Generator generator(TestSchedule(3'000), false, h.ingest.get(), &h.meter, {});
+  Generator generator(TestSchedule(3'000), Generator::Way::kMerge, nullptr, h.ingest.get(), &h.meter, {});
   const MonoNs start = h.core.clock.Now() + 1;
   const MeasuredTime measured{start + 100 * kNsPerMs, start + 200 * kNsPerMs};
   h.meter.Begin(h.core.table.sequence_base(), measured);
@@ -82,7 +82,7 @@ TEST(Generator, EachTickIsInOneSum) {
 
 TEST(Schedule, EveryValueIsAsLongAsAllBenchmarksSay) {
   Harness h;
-  Generator generator(TestSchedule(500), false, h.ingest.get(), &h.meter, {});
+  Generator generator(TestSchedule(500), Generator::Way::kMerge, nullptr, h.ingest.get(), &h.meter, {});
   const MonoNs start = h.core.clock.Now();
   h.meter.Begin(h.core.table.sequence_base(), {});
   generator.Begin(start, {});

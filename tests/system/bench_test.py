@@ -83,6 +83,13 @@ class Bench(unittest.TestCase):
         leftovers = [name for name in os.listdir("/dev/shm") if name.startswith(f"tickbridge-bench-{process.pid}")]
         self.assertEqual(leftovers, [])
 
+    def test_through_a_ring(self):
+        for more in ([], ["--generator", "process"]):
+            process = start_bench(self.redis, "--rate", "5k", "--symbols", "20", "--for", "300ms", "--warmup", "100ms",
+                                  "--ring", *more)
+            self.check_sums(finish(process)["runs"][0], 2000)
+            self.assertFalse(os.path.exists(f"/dev/shm/tickbridge-bench-{process.pid}.ring"))
+
     def test_sweeps_bursts_and_files(self):
         with tempfile.TemporaryDirectory() as folder:
             process = start_bench(self.redis, "--rates", "2k,20k", "--symbols", "1,300", "--burst", "50", "--for",
