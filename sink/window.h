@@ -69,10 +69,8 @@ class Window {
   static constexpr size_t kPairsMax = 9;
   static constexpr double kWorthGrowing = 1.02;
   static constexpr double kWorthShrinking = 0.99;
-  // So much better that the first pair is proof enough: a long line. Twice the window cannot do much more than twice as
-  // well: what seems to was a pause of the server in the other turn.
+  // So much better that the first pair is proof enough: a long line.
   static constexpr double kPlainlyBetter = 1.5;
-  static constexpr double kBeyondReason = 2.3;
   // So much worse that further pairs would only cost.
   static constexpr double kPlainlyWorse = 0.9;
   // Of a window of which no more than this was in flight, most is given up.
@@ -112,7 +110,7 @@ class Window {
     if (pairs_ == 1 && ratio < kPlainlyWorse) {
       enough = true;
       worth = false;
-    } else if (pairs_ == 1 && grows && ratio > kPlainlyBetter && ratio < kBeyondReason) {
+    } else if (pairs_ == 1 && grows && ratio > kPlainlyBetter) {
       enough = worth = true;
     }
     if (!enough) {
