@@ -291,8 +291,8 @@ HistogramSummary GetsBeside(const RedisServer& redis, Seconds duration, Work wor
   constexpr double kRate = 1'000;
   const SharedHistogram latency;
   Companion reader([&] {
-    std::vector<std::string> keys;
-    for (uint32_t i = 0; i < kLiveSymbols; ++i) keys.push_back(absl::StrCat("price:", LiveSymbolName(i), ":latest"));
+    std::vector<std::string> keys(kLiveSymbols);
+    for (uint32_t i = 0; i < kLiveSymbols; ++i) keys[i] = absl::StrCat("price:", LiveSymbolName(i), ":latest");
     redisContext* const context = redisConnectUnix(redis.socket().c_str());
     MeasureGets(context, keys, SystemClock::ReadMonotonic(), duration.count(), kRate, latency.histogram);
   });
