@@ -27,6 +27,12 @@ Generator::Generator(const Schedule::Options& schedule, Way way, Publisher* publ
   for (uint32_t i = 0; i < schedule.symbols; ++i) ingest->core().symbols->Insert(BenchSymbolName(i));
 }
 
+void Generator::Merge() noexcept {
+  // As a ring does: by name the first time, and then by number.
+  if (schedule_.number() == 1) return ingest_->OnTick(schedule_.name(), schedule_.tick());
+  ingest_->OnTick(SymbolId{schedule_.symbol()}, schedule_.tick());
+}
+
 int Generator::DoWork() noexcept {
   const MonoNs begin = start();
   if (begin.value == 0) return 0;
@@ -46,7 +52,7 @@ int Generator::DoWork() noexcept {
   for (; sent < batch && !schedule_.done() && schedule_.due_ns() <= reach_ns; ++sent) {
     const MonoNs due = begin + schedule_.due_ns();
     Announce(schedule_.symbol(), due);
-    if (way_ == Way::kMerge) ingest_->OnTick(schedule_.name(), schedule_.tick());
+    if (way_ == Way::kMerge) Merge();
     if (way_ == Way::kRing) publisher_->Publish(schedule_.symbol(), schedule_.tick());
     if (way_ != Way::kShadow) Sent(due, now);
     schedule_.Advance();

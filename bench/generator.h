@@ -114,6 +114,8 @@ class Generator final : public GeneratorFeed {
   int DoWork() noexcept override;
 
  private:
+  void Merge() noexcept;
+
   Schedule schedule_;
   const Way way_;
   Publisher* const publisher_;

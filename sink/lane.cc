@@ -18,6 +18,8 @@ constexpr uint32_t kDocumentsPerCycle = 64;
 constexpr uint32_t kPricesPerCycle = 256;
 // Reads in one duty cycle: bounded, so that other agents of the runner get their turn.
 constexpr int kReadsPerCycle = 4;
+// Counted at once. More would be counted again and again where other commands come between prices.
+constexpr size_t kOksAtOnce = 64;
 // With nothing to be answered, a read can only find that the server closed the connection: not worth a call each cycle.
 constexpr int64_t kIdlePollNs = kNsPerMs;
 // With much under way, answers come many at a time. A read that found none is not repeated for so long: each is a call,
@@ -293,8 +295,14 @@ int Lane::ReadReplies(MonoNs now) {
     replies_.Commit(bytes);
     ServerReply reply;
     ReplyReader::Result next;
-    while ((next = replies_.Next(&reply)) == ReplyReader::Result::kReply) {
+    while (true) {
       SettleUnsent(now);
+      if (const int settled = SettleOks(now); settled != 0) {
+        answered += settled;
+        continue;
+      }
+      next = replies_.Next(&reply);
+      if (next != ReplyReader::Result::kReply) break;
       if (!OnReply(reply, now)) return answered;
       ++answered;
     }
@@ -325,6 +333,19 @@ int Lane::ReadReplies(MonoNs now) {
 
 void Lane::SettleUnsent(MonoNs now) {
   while (!outbox_.empty() && !outbox_.Front().AwaitsReply()) Settle(outbox_.Pop(), LaneCounts::End::kExpired, now);
+}
+
+int Lane::SettleOks(MonoNs now) {
+  const size_t oks = replies_.CountOks(kOksAtOnce);
+  size_t settled = 0;
+  while (settled < oks && !outbox_.empty() && outbox_.Front().IsOnePrice()) {
+    prices_.OnSettled(outbox_.Pop(), LaneCounts::End::kWritten, now);
+    ++settled;
+  }
+  if (settled == 0) return 0;
+  replies_.SkipOks(settled);
+  OnProof();
+  return static_cast<int>(settled);
 }
 
 bool Lane::OnReply(const ServerReply& reply, MonoNs now) {

@@ -119,6 +119,8 @@ class Lane final : public Agent {
 
   // Reads and settles answers. Returns how many; the connection may be gone after it.
   int ReadReplies(MonoNs now);
+  // Settles prices that come first in the window and were answered with `+OK`, some at once. Returns how many.
+  int SettleOks(MonoNs now);
   // Settles the places at the head of the window that await no answer.
   void SettleUnsent(MonoNs now);
   bool OnReply(const ServerReply& reply, MonoNs now);

@@ -42,6 +42,8 @@ struct InFlight {
   uint32_t bytes = 0;
 
   bool AwaitsReply() const { return kind < Kind::kPriceExpired; }
+  // A command of one price.
+  bool IsOnePrice() const { return kind == Kind::kPrice && keys == 1; }
 };
 
 class Outbox {

@@ -222,7 +222,7 @@ void PriceSink::SendGathered(Outbox* outbox, MonoNs now) noexcept {
   out = resp::PutBulkNumber(out + kMsetex.size(), gathered_.size());
   gathered_.front().entry.keys = static_cast<uint16_t>(gathered_.size());
   for (Ready& ready : gathered_) {
-    out = PutQuote(PutKey(out, {}, State(SymbolId{ready.entry.id})), ready.quote, now);
+    out = PutQuote(PutKey(out, "", State(SymbolId{ready.entry.id})), ready.quote, now);
     if (&ready == &gathered_.back()) out = PutLifetime(out, lifetime);
     if (&ready != &gathered_.front()) ready.entry.keys = 0;
     outbox->Commit(ready.entry, out);

@@ -3,6 +3,7 @@
 
 #include <hiredis/hiredis.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -20,6 +21,21 @@ bool IsOk(const char* at) {
   uint32_t word;
   std::memcpy(&word, at, sizeof(word));
   return word == kWord && at[sizeof(word)] == '\n';
+}
+
+// Compared as vectors.
+constexpr size_t kOksAtOnce = 8;
+bool AreOks(const char* at) {
+  constexpr auto kWords = [] {
+    std::array<char, kOksAtOnce * kOkReply.size()> text{};
+    for (size_t i = 0; i < text.size(); ++i) text[i] = kOkReply[i % kOkReply.size()];
+    return std::bit_cast<std::array<uint64_t, sizeof(text) / sizeof(uint64_t)>>(text);
+  }();
+  std::array<uint64_t, kWords.size()> words;
+  std::memcpy(words.data(), at, sizeof(words));
+  uint64_t other = 0;
+  for (size_t i = 0; i < words.size(); ++i) other |= words[i] ^ kWords[i];
+  return other == 0;
 }
 
 bool IsPair(const redisReply& reply, std::array<int64_t, 2>* pair) {
@@ -71,6 +87,18 @@ std::span<char> ReplyReader::WritableSpace() {
   }
   return {buffer_.data() + end_, buffer_.size() - end_};
 }
+
+size_t ReplyReader::CountOks(size_t max) const noexcept {
+  if (slow_->active) return 0;
+  const char* const begin = buffer_.data() + begin_;
+  const size_t whole = std::min(max, (end_ - begin_) / kOkReply.size());
+  size_t count = 0;
+  while (count + kOksAtOnce <= whole && AreOks(begin + count * kOkReply.size())) count += kOksAtOnce;
+  while (count < whole && IsOk(begin + count * kOkReply.size())) ++count;
+  return count;
+}
+
+void ReplyReader::SkipOks(size_t count) noexcept { begin_ += count * kOkReply.size(); }
 
 ReplyReader::Result ReplyReader::Next(ServerReply* reply) {
   if (slow_->active) return NextSlow(reply);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The replies of one connection, in order. `+OK`, which is what nearly every reply is, is recognised in
-// place; everything else goes through hiredis' reader.
+// The replies of one connection, in order. `+OK`, which is what nearly every reply is, is recognised in place, many at
+// once; everything else goes through hiredis' reader.
 //
 // Threading: one thread. Progress: never blocks; it only looks at bytes it was given.
 #pragma once
@@ -52,6 +52,10 @@ class ReplyReader {
   void Commit(size_t bytes) { end_ += bytes; }
 
   Result Next(ServerReply* reply);
+
+  // How many `+OK` come next, as far as that is known; `max` at most. SkipOks takes so many of them.
+  size_t CountOks(size_t max) const noexcept;
+  void SkipOks(size_t count) noexcept;
 
   // Forgets everything, for a new connection.
   void Reset();

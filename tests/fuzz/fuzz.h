@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes);
 namespace tickbridge::fuzz {
 
 // Says which promise was broken, and ends the process so that a fuzzer keeps the input.
-[[noreturn]] inline void Fail(std::string_view promise, std::string_view detail = {}) {
+[[noreturn]] inline void Fail(std::string_view promise, std::string_view detail = "") {
   std::fprintf(stderr, "fuzz: broken: %.*s\n%.*s\n", static_cast<int>(promise.size()), promise.data(),
                static_cast<int>(detail.size()), detail.data());
   std::fflush(stderr);
