@@ -9,9 +9,7 @@
 //   get          GET of random keys, --rate a second; from when each was due if the one before was late
 #include <hiredis/hiredis.h>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -19,12 +17,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bench/get_client.h"
 #include "bench/schedule.h"
 #include "core/clock.h"
 #include "core/histogram.h"
@@ -211,35 +209,13 @@ void Hiredis(const Options& options, size_t batch) {
   timing.Print(writes, &latency);
 }
 
-void SleepUntil(MonoNs time) {
-  const timespec at{time.value / kNsPerSec, time.value % kNsPerSec};
-  while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr) == EINTR) {
-  }
-}
-
 void Get(const Options& options) {
   const Context context = Connect(options);
-  // It is seldom there, and when its answer is, nobody is to keep it from being read: the server is what is measured.
-  const sched_param priority{.sched_priority = 1};
-  ::sched_setscheduler(0, SCHED_FIFO, &priority);
-  ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
-  std::minstd_rand random(1);
+  std::vector<std::string> keys(kSymbols);
+  for (uint32_t i = 0; i < kSymbols; ++i) keys[i] = Key(i);
   Histogram latency;
   const MonoNs begin = Now() + static_cast<int64_t>(options.delay_s * 1e9);
-  const auto count = static_cast<uint64_t>(options.seconds * options.rate);
-  MonoNs answered = begin;
-  for (uint64_t i = 0; i < count; ++i) {
-    const MonoNs due = begin + static_cast<int64_t>(static_cast<double>(i) * 1e9 / options.rate);
-    SleepUntil(due);
-    // Late because of the server: that counts. Late because it was woken late: that does not.
-    const MonoNs from = answered > due ? due : Now();
-    auto* const reply = static_cast<redisReply*>(
-        redisCommand(context.get(), "GET %s", Key(static_cast<uint32_t>(random() % kSymbols)).c_str()));
-    if (reply == nullptr || reply->type == REDIS_REPLY_ERROR) Fail("no answer to GET");
-    freeReplyObject(reply);
-    answered = Now();
-    latency.Record(answered - from);
-  }
+  if (!MeasureGets(context.get(), keys, begin, options.seconds, options.rate, &latency)) Fail("no answer to GET");
   const HistogramSummary h = Summarize(latency);
   std::printf("{\"p50_ns\":%lld,\"p99_ns\":%lld,\"max_ns\":%lld,\"count\":%llu}\n", static_cast<long long>(h.p50),
               static_cast<long long>(h.p99), static_cast<long long>(h.max), static_cast<unsigned long long>(h.count));

@@ -316,7 +316,7 @@ int Lane::ReadReplies(MonoNs now) {
   if (answered != 0) {
     answered_at_ = now;
     stalled_ = false;
-    pacer_.OnReplies(before - outbox_.commands(), now);
+    pacer_.OnReplies(before - outbox_.commands(), before, now);
     window_->Set(pacer_.window());
     if (attempt_ != Attempt::kNone) {
       // It answers after all, before the other one did.

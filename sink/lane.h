@@ -89,6 +89,8 @@ class Lane final : public Agent {
   bool superseded() const { return superseded_.load(std::memory_order_acquire); }
   // Any thread. Commands sent and not yet answered.
   int64_t in_flight() const { return in_flight_->Get(); }
+  // Any thread. Commands that may be: the most, or what the window has come to.
+  int64_t window() const { return window_->Get(); }
   State state() const { return static_cast<State>(state_gauge_->Get()); }
   std::string last_error() const { return last_error_->Get(); }
 

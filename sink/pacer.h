@@ -53,8 +53,9 @@ class Pacer {
 
   // There was room for more than there was to send.
   void OnFeedLimited() { window_.OnFeedLimited(); }
-  void OnReplies(uint32_t commands, MonoNs now) {
-    if (saturates()) window_.OnAnswered(commands, now);
+  // `in_flight`: with those that are answered now.
+  void OnReplies(uint32_t commands, uint32_t in_flight, MonoNs now) {
+    if (saturates()) window_.OnAnswered(commands, in_flight, now);
   }
   // All that was sent is answered.
   void OnAnswered(MonoNs now) {
