@@ -135,7 +135,12 @@ void MergeAndMark(benchmark::State& state) {
       });
 }
 BENCHMARK(MergeAndMark<QuoteTick, true>)->Name("BM_Core_MergeQuoteConflated")->Arg(kSymbols)->UseManualTime();
-BENCHMARK(MergeAndMark<QuoteTick>)->Name("BM_Core_MergeQuoteAndMark")->Arg(kSymbols)->Arg(100'000)->UseManualTime();
+BENCHMARK(MergeAndMark<QuoteTick>)
+    ->Name("BM_Core_MergeQuoteAndMark")
+    ->Arg(100)
+    ->Arg(kSymbols)
+    ->Arg(100'000)
+    ->UseManualTime();
 
 // The same, in huge pages where they are to be had.
 void MergeQuoteInHugePages(benchmark::State& state) {
