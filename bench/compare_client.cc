@@ -22,18 +22,17 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bench/bare_probe.h"
 #include "bench/get_client.h"
 #include "bench/schedule.h"
 #include "core/clock.h"
 #include "core/histogram.h"
 #include "sink/dial.h"
-#include "sink/resp.h"
 
 namespace tickbridge {
 namespace {
 
 constexpr uint32_t kSymbols = 1'000;
-constexpr size_t kValueBytes = 115;
 
 struct Options {
   std::string mode;
@@ -46,7 +45,11 @@ struct Options {
   int cpu = -1;
 };
 
-std::string Key(uint32_t i) { return absl::StrCat("price:", BenchSymbolName(i), ":latest"); }
+std::vector<std::string> Keys() {
+  std::vector<std::string> keys(kSymbols);
+  for (uint32_t i = 0; i < kSymbols; ++i) keys[i] = absl::StrCat("price:", BenchSymbolName(i), ":latest");
+  return keys;
+}
 
 MonoNs Now() { return SystemClock::ReadMonotonic(); }
 
@@ -81,83 +84,16 @@ class Timing {
   const MonoNs until_;
 };
 
-// Commands encoded before, of `keys` keys each, and the bytes of each answer.
-struct Encoded {
-  std::string bytes;
-  std::vector<size_t> ends;
-  size_t keys = 1;
-  std::string_view answer;
-};
-
-Encoded EncodeSetex() {
-  Encoded encoded;
-  encoded.answer = "+OK\r\n";
-  const std::string value(kValueBytes, 'x');
-  for (uint32_t i = 0; i < kSymbols; ++i) {
-    resp::AppendCommand(&encoded.bytes, {"SETEX", Key(i), "5", value});
-    encoded.ends.push_back(encoded.bytes.size());
-  }
-  return encoded;
-}
-
-Encoded EncodeMsetex(size_t keys) {
-  Encoded encoded;
-  encoded.answer = ":1\r\n";
-  encoded.keys = keys;
-  const std::string value(kValueBytes, 'x');
-  // As many rounds over the symbols as make whole commands.
-  for (size_t next = 0; next < kSymbols * keys; next += keys) {
-    std::vector<std::string> words = {"MSETEX", absl::StrCat(keys)};
-    for (size_t i = 0; i < keys; ++i) {
-      words.push_back(Key(static_cast<uint32_t>((next + i) % kSymbols)));
-      words.push_back(value);
-    }
-    words.insert(words.end(), {"EX", "5"});
-    const std::vector<std::string_view> views(words.begin(), words.end());
-    resp::AppendCommand(&encoded.bytes, views);
-    encoded.ends.push_back(encoded.bytes.size());
-  }
-  return encoded;
-}
-
-// The least that a writer can do: bytes that were encoded before, one write and one read at a time.
-void Probe(const Options& options, const Encoded& commands) {
+void Probe(const Options& options, const ProbeCommands& commands) {
   RedisTarget target;
   target.kind = RedisTarget::Kind::kUnix;
   target.unix_path = options.socket;
   auto line = Dial(target, nullptr, kNsPerSec, -1);
   if (!line.ok()) Fail(line.status().message());
-  const size_t window = std::max<size_t>(options.window / commands.keys, 2);
-  const size_t part = std::max<size_t>(window / 4, 1);
-  size_t next = 0;
-  size_t sent = 0;  // bytes of the round over all commands
-  size_t in_flight = 0;
-  size_t answered_bytes = 0;
-  uint64_t answers = 0;
-  std::vector<char> replies(65'536);
   const Timing timing(options.seconds);
-  for (uint64_t cycle = 1; cycle % 64 != 0 || !timing.Over(); ++cycle) {
-    size_t moved = 0;
-    if (in_flight + part <= window) {
-      const size_t until = std::min({next + part, next + window - in_flight, commands.ends.size()});
-      const std::string_view bytes = std::string_view(commands.bytes).substr(sent, commands.ends[until - 1] - sent);
-      if (!bytes.empty() && line->transport->Write(bytes, &moved) == Transport::Result::kOk) {
-        sent += moved;
-        const size_t begun = next;
-        while (next < commands.ends.size() && commands.ends[next] <= sent) ++next;
-        in_flight += next - begun;
-        if (next == commands.ends.size()) next = sent = 0;
-      }
-    }
-    if (in_flight == 0 || line->transport->Read(replies, &moved) != Transport::Result::kOk) continue;
-    if (answers == 0 && replies[0] != commands.answer[0]) Fail(std::string_view(replies.data(), moved));
-    answered_bytes += moved;
-    const size_t count = answered_bytes / commands.answer.size();
-    answered_bytes %= commands.answer.size();
-    answers += count;
-    in_flight -= std::min(count, in_flight);
-  }
-  timing.Print(answers * commands.keys, nullptr);
+  const ProbeResult result = RunProbe(line->transport.get(), commands, options.window, [&] { return timing.Over(); });
+  if (!result.refused.empty()) Fail(result.refused);
+  timing.Print(result.writes, nullptr);
 }
 
 struct ContextDeleter {
@@ -180,9 +116,8 @@ void CheckOk(void* raw) {
 // As hiredis is used: a command's words one by one, its buffer, its replies.
 void Hiredis(const Options& options, size_t batch) {
   const Context context = Connect(options);
-  const std::string value(kValueBytes, 'x');
-  std::vector<std::string> keys(kSymbols);
-  for (uint32_t i = 0; i < kSymbols; ++i) keys[i] = Key(i);
+  const std::string value(kProbeValueBytes, 'x');
+  const std::vector<std::string> keys = Keys();
   Histogram latency;
   uint64_t writes = 0;
   const Timing timing(options.seconds);
@@ -211,8 +146,7 @@ void Hiredis(const Options& options, size_t batch) {
 
 void Get(const Options& options) {
   const Context context = Connect(options);
-  std::vector<std::string> keys(kSymbols);
-  for (uint32_t i = 0; i < kSymbols; ++i) keys[i] = Key(i);
+  const std::vector<std::string> keys = Keys();
   Histogram latency;
   const MonoNs begin = Now() + static_cast<int64_t>(options.delay_s * 1e9);
   if (!MeasureGets(context.get(), keys, begin, options.seconds, options.rate, &latency)) Fail("no answer to GET");
@@ -243,9 +177,9 @@ int Main(int argc, char** argv) {
     ::sched_setaffinity(0, sizeof(one), &one);
   }
   if (options.mode == "probe") {
-    Probe(options, EncodeSetex());
+    Probe(options, ProbeSetex(Keys()));
   } else if (options.mode == "msetex") {
-    Probe(options, EncodeMsetex(options.batch));
+    Probe(options, ProbeMsetex(Keys(), options.batch));
   } else if (options.mode == "one") {
     Hiredis(options, 1);
   } else if (options.mode == "pipeline") {
