@@ -21,7 +21,7 @@ class SharedStage {
   explicit SharedStage(uint32_t count)
       : path_(Path()),
         shared_(*SharedTable::Open({path_, count, 1'000})),
-        symbols_(count, shared_->symbol_storage()),
+        symbols_(count, shared_->symbols()),
         table_(shared_->table_options()) {
     const Tick tick = FullTick(1);
     for (uint32_t i = 0; i < count; ++i) {

@@ -66,7 +66,7 @@ class Bench {
         ns_per_tick_(NsPerTick()),
         pause_ticks_(static_cast<uint64_t>(static_cast<double>(pause_ns) / ns_per_tick_)) {
     shared_ = *SharedTable::Open({path_, kCapacity, 1, {}});
-    symbols_ = std::make_unique<SymbolTable>(kCapacity, shared_->symbol_storage());
+    symbols_ = std::make_unique<SymbolTable>(kCapacity, shared_->symbols());
     table_ = std::make_unique<LatestTable>(shared_->table_options());
     shared_->GoLive(SystemClock::ReadMonotonic());
     id_ = symbols_->Insert("MNQZ5");

@@ -426,7 +426,7 @@ bool LatestTable::Restored(SymbolId id) const noexcept {
   return (meta & TradeMeta::kRestored) != 0;
 }
 
-bool LatestTable::Salvage(SymbolId id) noexcept {
+bool LatestTable::Salvage(SymbolId id, bool used) noexcept {
   Slot& slot = slots_[Index(id)];
   // Nobody else looks at it as a writer yet: the orders are those of a write, for readers that were there before.
   slot.owner.store(0, std::memory_order_relaxed);
@@ -435,7 +435,8 @@ bool LatestTable::Salvage(SymbolId id) noexcept {
   const uint64_t version = slot.version.load(kOwn);
   Quote quote;
   const SlotLoad found = TryLoadChecked(id, &quote);
-  if (found == SlotLoad::kNothing || (found == SlotLoad::kOk && quote.sequence >= sequence_base_)) {
+  if (!used && found == SlotLoad::kNothing && quote.present == 0) return true;
+  if (used && (found == SlotLoad::kNothing || (found == SlotLoad::kOk && quote.sequence >= sequence_base_))) {
     if (found == SlotLoad::kOk) {
       // There is nothing older in the store.
       Editor edit(*this, id, true);
@@ -511,9 +512,11 @@ template <bool kChecked>
   const Slot& slot = slots_[Index(id)];
   // The newest write that had ended by now: an odd version is that of one that has not.
   const uint64_t newest = slot.version.load(std::memory_order_acquire) & ~uint64_t{1};  // (5) pairs with (4)
+  // A snapshot that was never taken has version 0, and says nothing: also where the slot's first write is under way.
+  const uint64_t snapshot_min = std::max<uint64_t>(newest, 2);
   for (int attempt = 1; attempt < kLoadAttempts; ++attempt) {
     for (const Slot* const copy : {&snapshots_[Index(id)], &slot}) {
-      const uint64_t version_min = copy == &slot ? 0 : newest;
+      const uint64_t version_min = copy == &slot ? 0 : snapshot_min;
       if (const SlotLoad result = TryLoadFrom<kChecked>(*copy, version_min, out); result != SlotLoad::kBusy) {
         return result;
       }

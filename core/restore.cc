@@ -36,6 +36,7 @@ int Restore::Apply(uint32_t runner) noexcept {
     }
     table_->Restore(one.id, one.stored);
     if (!owned) table_->Release(one.id);
+    applied_.fetch_add(1, std::memory_order_relaxed);
     // No record came with it; the sink knows since when those wait that it is for.
     dirty_->Mark(runner, one.id, MonoNs{std::numeric_limits<int64_t>::max()});
   }

@@ -26,6 +26,8 @@ class Restore {
   void Post(SymbolId id, const Quote& stored);
   // Merges what was posted to this runner, and marks it dirty. Returns how many.
   int Apply(uint32_t runner) noexcept;
+  // Any thread. How many were merged so far.
+  uint64_t applied() const { return applied_.load(std::memory_order_relaxed); }
 
  private:
   struct Posted {
@@ -41,6 +43,7 @@ class Restore {
   LatestTable* const table_;
   DirtyQueue* const dirty_;
   std::vector<std::unique_ptr<Box>> boxes_;
+  std::atomic<uint64_t> applied_{0};  // relaxed: a count
 };
 
 }  // namespace tickbridge

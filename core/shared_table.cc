@@ -10,11 +10,15 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/file.h"
+#include "core/futex.h"
 
 namespace tickbridge {
 namespace {
@@ -45,32 +49,28 @@ SharedTableLayout LayoutOf(uint32_t capacity) {
   return layout;
 }
 
-// What an earlier bridge wrote must make sense before it is gone on with: any process of our user could have written
-// it. A name whose bridge died before it could index it is indexed now.
-bool NamesMakeSense(char* base, const SharedTableHeader& header) {
-  const SharedTableLayout& layout = header.layout;
-  const uint32_t count = header.symbols.load(std::memory_order_relaxed);
-  if (count > layout.capacity) return false;
-  const char* const names = base + layout.names_offset;
-  const auto* const lengths = reinterpret_cast<const uint8_t*>(base + layout.lengths_offset);
-  auto* const cells = reinterpret_cast<uint64_t*>(base + layout.cells_offset);
-  uint64_t used = 0;
-  for (uint64_t i = 0; i < layout.cell_count; ++i) {
-    if (cells[i] == 0) continue;
-    ++used;
-    if (static_cast<uint32_t>(cells[i]) - 1 >= count) return false;
-  }
-  if (used > count) return false;
+// The names that an earlier bridge gave ids to, copied and then checked: any process of our user could have written
+// there, and still can. Nothing if they make no sense.
+std::optional<std::vector<std::string>> ReadNames(const char* base, const SharedTableLayout& layout) {
+  const auto& header = *reinterpret_cast<const SharedTableHeader*>(base);
+  const uint32_t count = header.symbols.load(std::memory_order_acquire);
+  if (count > layout.capacity) return std::nullopt;
+  std::vector<std::string> names;
+  std::set<std::string_view> seen;
+  names.reserve(count);  // what `seen` looks at stays in its place
   for (uint32_t id = 0; id < count; ++id) {
-    const std::string_view name(names + size_t{id} * SymbolTable::kNameBytes, lengths[id]);
-    if (!SymbolTable::IsValidName(name)) return false;
-    const uint64_t hash = SymbolTable::Hash(name);
-    const uint64_t cell = (hash & 0xffffffff00000000) | (uint64_t{id} + 1);
-    uint64_t at = hash & (layout.cell_count - 1);
-    while (cells[at] != 0 && cells[at] != cell) at = (at + 1) & (layout.cell_count - 1);
-    cells[at] = cell;
+    const auto bytes = static_cast<uint8_t>(base[layout.lengths_offset + id]);
+    if (bytes > SymbolTable::kNameBytes) return std::nullopt;
+    names.emplace_back(base + layout.names_offset + size_t{id} * SymbolTable::kNameBytes, bytes);
+    if (!SymbolTable::IsValidName(names.back()) || !seen.insert(names.back()).second) return std::nullopt;
   }
-  return true;
+  return names;
+}
+
+// There will be no other wake-up from this bridge.
+void WakeWaiters(SharedTableHeader* header) {
+  header->epoch.fetch_add(1, std::memory_order_release);
+  FutexWakeAll(&header->epoch);
 }
 
 void MarkSuperseded(int fd, size_t bytes) {
@@ -80,7 +80,7 @@ void MarkSuperseded(int fd, size_t bytes) {
   auto* const header = static_cast<SharedTableHeader*>(page);
   if (header->layout.magic == SharedTableLayout::kMagic) {
     header->state.store(static_cast<uint32_t>(SharedTableHeader::State::kSuperseded), std::memory_order_release);
-    header->epoch.fetch_add(1, std::memory_order_release);
+    WakeWaiters(header);
   }
   ::munmap(page, SharedTableHeader::kBytes);
 }
@@ -89,9 +89,8 @@ void MarkSuperseded(int fd, size_t bytes) {
 
 absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& options) {
   std::unique_ptr<SharedTable> table(new SharedTable);
-  table->path_ = options.path;
-  const SharedTableLayout layout = LayoutOf(options.capacity);
-  const std::string fresh = absl::StrCat(options.path, ".new.", ::getpid());
+  const SharedTableLayout layout = table->layout_ = LayoutOf(options.capacity);
+  const std::string fresh = absl::StrCat(options.path, ".new");
   const auto locked = [&]() {
     return absl::AlreadyExistsError(
         absl::StrCat("another bridge writes the shared table ", options.path, "; stop it, or set another table.shm"));
@@ -106,24 +105,35 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
       if (!S_ISREG(info.st_mode)) return absl::FailedPreconditionError(options.path + " is not a plain file");
       // Somebody put another file in its place before we had the lock.
       if (!IsStillAt(before.get(), options.path)) continue;
+      // Of whatever version and boot: the beginning stays.
+      uint64_t magic = 0;
+      if (info.st_size != 0 &&
+          (::pread(before.get(), &magic, sizeof(magic), 0) != static_cast<ssize_t>(sizeof(magic)) ||
+           magic != SharedTableLayout::kMagic)) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(options.path, " is a file that is not a shared table; remove it, or set another table.shm"));
+      }
       if (info.st_size == static_cast<off_t>(layout.file_bytes)) {
         void* const base = MapSharedFile(before.get(), layout.file_bytes);
         if (base == MAP_FAILED) return SystemError("cannot map", options.path);
         const auto& header = *static_cast<SharedTableHeader*>(base);
+        table->sequence_base_ = header.sequence_base;
         if (header.layout == layout &&
             header.state.load(std::memory_order_acquire) != static_cast<uint32_t>(SharedTableHeader::State::kFresh) &&
-            header.sequence_base < options.generation && NamesMakeSense(static_cast<char*>(base), header)) {
-          table->base_ = static_cast<char*>(base);
-          table->bytes_ = layout.file_bytes;
-          table->fd_ = before.Release();
-          table->adopted_ = true;
-          // The configuration may have changed since.
-          if (absl::Status status = SetOwnership(table->fd_, options.ownership, kMode, options.path); !status.ok()) {
-            return status;
+            table->sequence_base_ < options.generation) {
+          if (auto names = ReadNames(static_cast<char*>(base), layout); names.has_value()) {
+            table->base_ = static_cast<char*>(base);
+            table->fd_ = before.Release();
+            table->adopted_ = true;
+            table->names_ = *std::move(names);
+            // The configuration may have changed since.
+            if (absl::Status status = SetOwnership(table->fd_, options.ownership, kMode, options.path); !status.ok()) {
+              return status;
+            }
+            table->header().pid.store(::getpid(), std::memory_order_relaxed);
+            table->header().generation.store(options.generation, std::memory_order_release);
+            return table;
           }
-          table->header().pid.store(::getpid(), std::memory_order_relaxed);
-          table->header().generation.store(options.generation, std::memory_order_release);
-          return table;
         }
         ::munmap(base, layout.file_bytes);
       }
@@ -131,14 +141,17 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
       return SystemError("cannot open the shared table", options.path);
     }
 
-    ::unlink(fresh.c_str());
-    OwnedFd fd(::open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kMode));
+    // One at a time makes a new file: who has its lock. What a bridge that was killed left there is begun anew.
+    OwnedFd fd(::open(fresh.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kMode));
     if (!fd.valid()) return SystemError("cannot create", fresh);
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return locked();
+    // It became the table, or was removed, before we had the lock.
+    if (!IsStillAt(fd.get(), fresh)) continue;
+    if (::ftruncate(fd.get(), 0) != 0) return SystemError("cannot create", fresh);  // nobody has mapped it yet
     if (absl::Status status = SetOwnership(fd.get(), options.ownership, kMode, fresh); !status.ok()) {
       ::unlink(fresh.c_str());
       return status;
     }
-    ::flock(fd.get(), LOCK_EX | LOCK_NB);
     // A small /dev/shm is an error here, not a SIGBUS later.
     if (const int error = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(layout.file_bytes)); error != 0) {
       ::unlink(fresh.c_str());
@@ -152,8 +165,8 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
       return status;
     }
     table->base_ = static_cast<char*>(base);
-    table->bytes_ = layout.file_bytes;
     table->fd_ = fd.Release();
+    table->sequence_base_ = options.generation;
     SharedTableHeader& header = *new (base) SharedTableHeader{};
     header.layout = layout;
     header.sequence_base = options.generation;
@@ -166,7 +179,7 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
     }
     const int error = errno;
     ::unlink(fresh.c_str());
-    ::munmap(table->base_, table->bytes_);
+    ::munmap(table->base_, layout.file_bytes);
     table->base_ = nullptr;
     ::close(std::exchange(table->fd_, -1));
     if (error != EEXIST) return absl::ErrnoToStatus(error, absl::StrCat("cannot rename to ", options.path));
@@ -178,25 +191,23 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
 SharedTable::~SharedTable() {
   if (base_ != nullptr) {
     header().state.store(static_cast<uint32_t>(SharedTableHeader::State::kClosed), std::memory_order_release);
-    header().epoch.fetch_add(1, std::memory_order_release);
-    ::munmap(base_, bytes_);
+    WakeWaiters(&header());
+    ::munmap(base_, layout_.file_bytes);
   }
   if (fd_ >= 0) ::close(fd_);
 }
 
-SymbolTable::Storage SharedTable::symbol_storage() {
-  const SharedTableLayout& at = header().layout;
-  return {base_ + at.names_offset, reinterpret_cast<uint8_t*>(base_ + at.lengths_offset),
-          reinterpret_cast<std::atomic<uint64_t>*>(base_ + at.cells_offset), &header().symbols};
+SymbolTable::Shared SharedTable::symbols() {
+  return {names_, base_ + layout_.names_offset, reinterpret_cast<uint8_t*>(base_ + layout_.lengths_offset),
+          reinterpret_cast<std::atomic<uint64_t>*>(base_ + layout_.cells_offset), &header().symbols};
 }
 
 LatestTable::Options SharedTable::table_options() {
-  return {header().layout.capacity, header().sequence_base, base_ + header().layout.slots_offset,
-          base_ + header().layout.snapshots_offset, adopted_};
+  return {layout_.capacity, sequence_base_, base_ + layout_.slots_offset, base_ + layout_.snapshots_offset, adopted_};
 }
 
 SourceTable::Cell* SharedTable::source_cells() {
-  auto* const cells = reinterpret_cast<SourceTable::Cell*>(base_ + header().layout.sources_offset);
+  auto* const cells = reinterpret_cast<SourceTable::Cell*>(base_ + layout_.sources_offset);
   // The sources of the bridge before are dead; their generations go on being counted.
   for (size_t i = 0; i < SourceTable::kCells; ++i) cells[i].generation.store(0, std::memory_order_relaxed);
   return cells;
@@ -204,7 +215,8 @@ SourceTable::Cell* SharedTable::source_cells() {
 
 uint32_t SharedTable::Salvage(LatestTable* table, const SymbolTable& symbols) {
   uint32_t emptied = 0;
-  for (uint32_t id = 0; id < symbols.size(); ++id) emptied += table->Salvage(SymbolId{id}) ? 0 : 1;
+  const uint32_t used = symbols.size();
+  for (uint32_t id = 0; id < table->capacity(); ++id) emptied += table->Salvage(SymbolId{id}, id < used) ? 0 : 1;
   return emptied;
 }
 

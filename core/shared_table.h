@@ -3,6 +3,9 @@
 // strategies (sink/table_reader.h, tickbridge_reader.h, the Python package in tools/python).
 // Its layout: core/shared_layout.h.
 //
+// Trust: whoever may write the file, which is the bridge's user, the `owner` it is given to, and root, could say a
+// price there. What the bridge reads back of it are numbers only, each checked where it goes on to Redis; names, ids,
+// lengths and places it keeps to itself. But a file that is cut short ends the bridge and its readers by SIGBUS.
 // Threading: Open by one thread before anything is shared. The header's words are written by the bridge's main thread
 // and its waker, and read by anyone.
 #pragma once
@@ -11,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/file.h"
@@ -32,7 +36,7 @@ class SharedTable {
 
   // Takes over the file of that path, or makes a new one.
   // Errors: kAlreadyExists: another living bridge writes it; kResourceExhausted: no room; kFailedPrecondition: the path
-  // is something else.
+  // is something else, which is left alone.
   static absl::StatusOr<std::unique_ptr<SharedTable>> Open(const Options& options);
   // Marks it closed. The file stays: readers keep the last values, and the next bridge takes it over.
   ~SharedTable();
@@ -41,7 +45,7 @@ class SharedTable {
 
   bool adopted() const { return adopted_; }
   SharedTableHeader& header() { return *reinterpret_cast<SharedTableHeader*>(base_); }
-  SymbolTable::Storage symbol_storage();
+  SymbolTable::Shared symbols();
   LatestTable::Options table_options();
   SourceTable::Cell* source_cells();
 
@@ -54,10 +58,12 @@ class SharedTable {
  private:
   SharedTable() = default;
 
-  std::string path_;
   int fd_ = -1;  // holds the lock
   char* base_ = nullptr;
-  size_t bytes_ = 0;
+  // As they were checked: the file may be scribbled over.
+  SharedTableLayout layout_;
+  uint64_t sequence_base_ = 0;
+  std::vector<std::string> names_;
   bool adopted_ = false;
 };
 

@@ -19,13 +19,27 @@ uint64_t LoadPartial(const char* text, size_t bytes) noexcept {
 
 }  // namespace
 
-SymbolTable::SymbolTable(uint32_t capacity, const Storage& storage)
+SymbolTable::SymbolTable(uint32_t capacity, Shared shared)
     : capacity_(capacity),
       cell_mask_(CellCount(capacity) - 1),
-      names_(capacity, static_cast<NameRecord*>(storage.names)),
-      lengths_(capacity, storage.lengths),
-      cells_(cell_mask_ + 1, storage.cells),
-      size_(storage.size != nullptr ? storage.size : &own_size_) {}
+      shared_(std::move(shared)),
+      names_(capacity),
+      lengths_(capacity),
+      cells_(cell_mask_ + 1) {
+  for (const std::string& name : shared_.names_there) {
+    const auto [at, cell] = Append(name);
+    cells_[at].store(cell, std::memory_order_relaxed);  // nobody else is there yet
+    size_.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (shared_.cells == nullptr) return;
+  // Readers may be there: what is right already, as it is unless a bridge died or somebody scribbled, stays untouched.
+  for (uint64_t at = 0; at <= cell_mask_; ++at) {
+    const uint64_t cell = cells_[at].load(std::memory_order_relaxed);
+    if (shared_.cells[at].load(std::memory_order_relaxed) != cell) {
+      shared_.cells[at].store(cell, std::memory_order_release);  // (2)
+    }
+  }
+}
 
 // Names are short and the input is not adversarial beyond the table's own limit, so one multiply a word is enough.
 uint64_t SymbolTable::Hash(std::string_view name) noexcept {
@@ -70,16 +84,28 @@ SymbolId SymbolTable::Insert(std::string_view name) {
   if (size() == capacity_) return Find(name);
   const std::lock_guard lock(insert_mutex_);
   if (const SymbolId known = Find(name); known != kNoSymbol) return known;
-  const uint32_t index = size_->load(std::memory_order_relaxed);  // only changed under the mutex
+  const uint32_t index = size_.load(std::memory_order_relaxed);  // only changed under the mutex
   if (index == capacity_) return kNoSymbol;
+  const auto [at, cell] = Append(name);
+  if (shared_.cells != nullptr) {
+    std::memcpy(shared_.names + size_t{index} * kNameBytes, name.data(), name.size());
+    shared_.lengths[index] = lengths_[index];
+    shared_.size->store(index + 1, std::memory_order_release);
+    shared_.cells[at].store(cell, std::memory_order_release);  // (2)
+  }
+  size_.store(index + 1, std::memory_order_release);
+  cells_[at].store(cell, std::memory_order_release);  // (2)
+  return SymbolId{index};
+}
+
+std::pair<uint64_t, uint64_t> SymbolTable::Append(std::string_view name) {
+  const uint32_t index = size_.load(std::memory_order_relaxed);
   std::memcpy(names_[index].text, name.data(), name.size());
   lengths_[index] = static_cast<uint8_t>(name.size());
   const uint64_t hash = Hash(name);
   uint64_t at = hash & cell_mask_;
-  while (cells_[at].load(std::memory_order_relaxed) != 0) at = (at + 1) & cell_mask_;  // as above: under the mutex
-  size_->store(index + 1, std::memory_order_release);
-  cells_[at].store((hash & 0xffffffff00000000) | (uint64_t{index} + 1), std::memory_order_release);  // (2)
-  return SymbolId{index};
+  while (cells_[at].load(std::memory_order_relaxed) != 0) at = (at + 1) & cell_mask_;  // only changed by who is here
+  return {at, (hash & 0xffffffff00000000) | (uint64_t{index} + 1)};
 }
 
 std::string_view SymbolTable::Name(SymbolId id) const noexcept {

@@ -76,9 +76,10 @@ std::unique_ptr<Publisher> Publisher::Open(const Options& options, RingError* er
 }
 
 Publisher::Publisher(const Options& options, std::unique_ptr<RingFile> file)
-    : options_(options), file_(std::move(file)), writer_(&file_->header(), file_->data()) {
+    : options_(options), file_(std::move(file)), writer_(&file_->header(), file_->data(), file_->layout().data_bytes) {
   steps_.reserve(Refused::kStepsMax);
-  const uint32_t known = file_->header().symbols.load(std::memory_order_relaxed);
+  const uint32_t known =
+      std::min(file_->header().symbols.load(std::memory_order_relaxed), file_->layout().symbol_capacity);
   for (Number number = 0; number < known; ++number) numbers_.emplace(file_->Symbol(number), number);
   times_.resize(known);
   refused_.resize(known);
@@ -94,10 +95,12 @@ Publisher::Number Publisher::Declare(std::string_view symbol) {
   if (const auto found = numbers_.find(std::string(symbol)); found != numbers_.end()) return found->second;
   const auto number = static_cast<Number>(times_.size());
   if (!IsValidRingSymbol(symbol) || number >= file_->layout().symbol_capacity || lost_) return kNoNumber;
-  file_->SetSymbol(number, symbol);
+  // What may throw comes first: a number is given to one name only.
+  if (times_.size() == times_.capacity()) times_.reserve(std::max<size_t>(2 * times_.size(), 16));
+  refused_.emplace_back();
   numbers_.emplace(symbol, number);
   times_.emplace_back();
-  refused_.emplace_back();
+  file_->SetSymbol(number, symbol);
   return number;
 }
 

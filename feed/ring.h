@@ -174,12 +174,15 @@ constexpr bool RingValuesInRange(RingRecordType type, const Tick& tick) noexcept
 class RingWriter {
  public:
   // `data`: mapped twice in a row. Goes on at the header's positions, which the caller has checked.
-  RingWriter(RingHeader* header, RingWord* data) noexcept
+  // `bytes`: of the data, as it was checked. The header may be scribbled over at any time.
+  RingWriter(RingHeader* header, RingWord* data, uint64_t bytes) noexcept
       : header_(header),
         data_(data),
-        bytes_(header->layout.data_bytes),
+        bytes_(bytes),
         tail_(header->tail.load(std::memory_order_relaxed)),
-        head_(header->head.load(std::memory_order_acquire)) {}
+        head_(header->head.load(std::memory_order_acquire)) {
+    tail_ -= tail_ % kRingLineBytes;
+  }
 
   // Whether so many lines fit behind what was advanced over so far. Looks at the reader's line only if it seems not.
   bool HasRoom(uint64_t lines) noexcept {
@@ -299,8 +302,9 @@ class RingReader {
   enum class Problem : uint8_t { kNone, kMalformed, kNumberTooLong, kBadTime };
 
   // Goes on where the reader before left off, or, if the header's positions cannot be, behind all there is.
-  RingReader(RingHeader* header, const RingWord* data) noexcept
-      : header_(header), data_(data), bytes_(header->layout.data_bytes) {
+  // `bytes`: of the data, as it was checked. The header may be scribbled over at any time.
+  RingReader(RingHeader* header, const RingWord* data, uint64_t bytes) noexcept
+      : header_(header), data_(data), bytes_(bytes) {
     tail_ = header->tail.load(std::memory_order_acquire);  // (1)
     tail_ -= tail_ % kRingLineBytes;
     head_ = header->head.load(std::memory_order_relaxed);

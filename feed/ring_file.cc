@@ -149,6 +149,20 @@ bool SetPermissions(int fd, const std::string& path, const std::string& group, R
   return set_mode(kGroupMode);
 }
 
+// Whether anybody could have made the file, to be taken for somebody else's: it lies where all may put files, and is of
+// another user, with whom this process shares no group either.
+bool IsAnybodys(const std::string& path, const struct stat& info) {
+  if (info.st_uid == ::geteuid() || info.st_uid == 0) return false;
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
+  struct stat of_folder{};
+  if (::stat(folder.c_str(), &of_folder) == 0 && (of_folder.st_mode & S_IWOTH) == 0) return false;
+  std::vector<gid_t> groups(static_cast<size_t>(std::max(::getgroups(0, nullptr), 0)));
+  groups.resize(static_cast<size_t>(std::max(::getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
+  groups.push_back(::getegid());
+  return std::find(groups.begin(), groups.end(), info.st_gid) == groups.end();
+}
+
 // A small /dev/shm is an error here, not a SIGBUS later. 0, or an errno.
 int Allocate(int fd, uint64_t bytes) {
   int failed;
@@ -223,6 +237,12 @@ std::unique_ptr<RingFile> RingFile::OpenForPublisher(const RingFileOptions& opti
       if (info.st_size != 0 && (!bytes.has_layout() || header.layout.magic != RingLayout::kMagic)) {
         return Fail(error, RingErrorCode::kNotARing,
                     "ring " + path + ": there is a file that is not a ring; remove it, or choose another name");
+      }
+      // Who made it has it open, perhaps, whatever its mode is from now on.
+      if (info.st_uid != ::geteuid()) {
+        return Fail(error, RingErrorCode::kSystem,
+                    "ring " + path + ": belongs to user " + std::to_string(info.st_uid) +
+                        ", who could write into it; remove it, or choose another name");
       }
       if (!TryLock(before.get(), kPublisherByte)) {
         return Fail(error, RingErrorCode::kBusy,
@@ -308,6 +328,13 @@ std::unique_ptr<RingFile> RingFile::OpenForBridge(const std::string& path, RingE
     return Fail(
         error, RingErrorCode::kNotARing,
         "ring " + path + ": everybody may write it, so anybody could say a price; its mode must be 0640, or 0660");
+  }
+  if (IsAnybodys(path, info)) {
+    return Fail(
+        error, RingErrorCode::kNotARing,
+        "ring " + path + ": belongs to user " + std::to_string(info.st_uid) +
+            ", in a folder into which anybody may put files; let its publisher make it with a `group` that this "
+            "bridge is in, or in a folder that others cannot write");
   }
   const HeaderBytes bytes = ReadHeader(fd.get());
   const RingLayout& layout = bytes.header().layout;

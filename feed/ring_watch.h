@@ -36,7 +36,7 @@ class RingWatch {
   struct Ring {
     explicit Ring(std::unique_ptr<RingFile> opened)
         : file(std::move(opened)),
-          reader(&file->header(), file->data()),
+          reader(&file->header(), file->data(), file->layout().data_bytes),
           last_look{file->header().consumer_looked_mono_ns.load(std::memory_order_relaxed)},
           ids(file->layout().symbol_capacity, kNoSymbol) {}
 

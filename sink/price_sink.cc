@@ -138,12 +138,16 @@ void PriceSink::SendDirty(SymbolId id, Outbox* outbox, MonoNs now) noexcept {
   if (state.read_back != ReadBack::kDone && !MayWrite(id, oldest, outbox, now)) return;
   Ready ready;
   Quote& quote = ready.quote;
-  for (int attempt = 1; !core_.table->TryLoad(id, &quote); ++attempt) {
+  SlotLoad load;
+  for (int attempt = 1; (load = core_.table->TryLoadChecked(id, &quote)) == SlotLoad::kBusy; ++attempt) {
     if (attempt < kLoadAttempts) continue;
     state.carried_oldest_ns = oldest.value;
     core_.dirty->Mark(options_.producer, id, oldest);
     return;
   }
+  // Somebody scribbled over a shared table: there is no value until the next tick brings one.
+  if (load == SlotLoad::kInvalid) [[unlikely]]
+    return;
   state.carried_oldest_ns = 0;
   InFlight& entry = ready.entry;
   entry.kind = InFlight::Kind::kPrice;
@@ -342,7 +346,8 @@ int PriceSink::Refresh(Outbox* outbox, MonoNs now) noexcept {
     if (core_.table->Dirty(id).load(std::memory_order_relaxed) != 0) continue;
     Ready ready;
     const Quote& quote = ready.quote;
-    if (!core_.table->TryLoad(id, &ready.quote) || !core_.sources->IsAlive(quote.source, now)) continue;
+    if (core_.table->TryLoadChecked(id, &ready.quote) != SlotLoad::kOk || !core_.sources->IsAlive(quote.source, now))
+      continue;
     ready.lifetime = LifetimeOf(price_.ttl_ns, AgeNs(quote, now), options_.server_clock, now);
     const Lifetime& lifetime = ready.lifetime;
     // Nothing to gain while the source shows no newer life than the last write knew.

@@ -127,12 +127,13 @@ class Bridge::RestoreAgent final : public Agent {
 };
 
 // Wakes those who wait for a change of the shared table. On a thread of its own, so that the feeds pay nothing:
-// whatever changes a slot is counted by its feed anyway.
+// whatever changes a slot is counted anyway, by its feed or as it was read back.
 class Bridge::Waker final : public Agent {
  public:
-  Waker(SharedTable* table, const std::vector<std::unique_ptr<Ingest>>* ingests) : table_(table), ingests_(ingests) {}
+  Waker(SharedTable* table, const std::vector<std::unique_ptr<Ingest>>* ingests, const Restore* restore)
+      : table_(table), ingests_(ingests), restore_(restore) {}
   int DoWork() noexcept override {
-    uint64_t changes = 0;
+    uint64_t changes = restore_->applied();
     for (const std::unique_ptr<Ingest>& ingest : *ingests_) {
       changes += ingest->counts().accepted->Get() + ingest->counts().control->Get();
     }
@@ -148,6 +149,7 @@ class Bridge::Waker final : public Agent {
  private:
   SharedTable* const table_;
   const std::vector<std::unique_ptr<Ingest>>* const ingests_;
+  const Restore* const restore_;
   uint64_t changes_ = 0;
 };
 
@@ -161,14 +163,14 @@ Bridge::Bridge(Options options, std::unique_ptr<Clock> clock, std::unique_ptr<Co
   const uint32_t lanes = config.redis.lanes;
   const auto runners = static_cast<uint32_t>(config.runners.size());
   if (shared_ != nullptr) {
-    symbols_ = std::make_unique<SymbolTable>(config.table.max_symbols, shared_->symbol_storage());
+    symbols_ = std::make_unique<SymbolTable>(config.table.max_symbols, shared_->symbols());
     table_ = std::make_unique<LatestTable>(shared_->table_options());
     sources_ = std::make_unique<SourceTable>(shared_->source_cells());
     if (shared_->adopted()) {
       const uint32_t emptied = shared_->Salvage(table_.get(), *symbols_);
       Log(LogLevel::kInfo,
           absl::StrCat("table: took over ", symbols_->size(), " symbols from ", options_.table_path,
-                       emptied == 0 ? "" : absl::StrCat(", of which ", emptied, " were left half written")));
+                       emptied == 0 ? "" : absl::StrCat("; emptied ", emptied, " slots that were half written")));
     }
   } else {
     symbols_ = std::make_unique<SymbolTable>(config.table.max_symbols);
@@ -243,7 +245,7 @@ absl::Status Bridge::Wire() {
     cycle_max_.push_back(counters_->AddGauge(absl::StrCat("runner.", runner.name, ".duty_cycle_ns_max")));
   }
   if (shared_ != nullptr) {
-    waker_ = std::make_unique<Waker>(shared_.get(), &ingests_);
+    waker_ = std::make_unique<Waker>(shared_.get(), &ingests_, restore_.get());
     Runner::Options options;
     options.name = "waker";
     options.idle = IdleMode::kBackoff;

@@ -138,7 +138,7 @@ std::string StreamText(uint64_t n) { return std::string(n % 700, static_cast<cha
 bool IsText(uint64_t n) { return n % 1009 == 5; }
 
 void WriteStream(RingFile* file, uint64_t count) {
-  RingWriter writer(&file->header(), file->data());
+  RingWriter writer(&file->header(), file->data(), file->layout().data_bytes);
   for (uint64_t n = 0; n < count; ++n) {
     const std::string text = IsText(n) ? StreamText(n) : "";
     const Tick tick = IsText(n) ? Tick() : StreamTick(n);
@@ -155,7 +155,7 @@ void WriteStream(RingFile* file, uint64_t count) {
 
 // The number of the first record that is not as it was written; `count` if all are.
 uint64_t ReadStream(RingFile* file, uint64_t count) {
-  RingReader reader(&file->header(), file->data());
+  RingReader reader(&file->header(), file->data(), file->layout().data_bytes);
   RingReader::Record record;
   RingReader::TickRecord got;
   std::vector<char> text(4096);
@@ -224,20 +224,41 @@ TEST(Ring, OfAWriterThatStopsInTheMiddleNothingIsSeen) {
   const TempDir folder;
   RingError error;
   const auto file = RingFile::OpenForPublisher(SmallRing(folder.Path("a.ring")), false, &error);
-  RingReader reader(&file->header(), file->data());
+  RingReader reader(&file->header(), file->data(), file->layout().data_bytes);
   {
-    RingWriter writer(&file->header(), file->data());
+    RingWriter writer(&file->header(), file->data(), file->layout().data_bytes);
     writer.Write(RingRecordType::kQuote, 0, QuoteOf(1), 0, false);  // and never Publish
   }
   RingReader::Record record;
   EXPECT_EQ(reader.Next(&record), RingReader::Look::kEmpty);
-  RingWriter again(&file->header(), file->data());
+  RingWriter again(&file->header(), file->data(), file->layout().data_bytes);
   again.Write(RingRecordType::kQuote, 7, QuoteOf(2), 0, false);
   again.Publish();
   ASSERT_EQ(reader.Next(&record), RingReader::Look::kRecord);
   RingReader::TickRecord tick;
   EXPECT_EQ(RingReader::ReadTick(record, &tick), RingReader::Problem::kNone);
   EXPECT_EQ(tick.number, 7u);
+}
+
+TEST(Ring, ItsSizeIsBelievedOnceAndNotAgain) {
+  const TempDir folder;
+  RingError error;
+  const auto writing = RingFile::OpenForPublisher(SmallRing(folder.Path("a.ring")), false, &error);
+  auto reading = RingFile::OpenForBridge(folder.Path("a.ring"), &error);
+  ASSERT_NE(reading, nullptr) << error.message;
+  // Somebody says after the check that the ring is far larger, and that a record lies beyond the mapping.
+  RingHeader& header = writing->header();
+  header.layout.data_bytes = uint64_t{1} << 46;
+  header.head = uint64_t{1} << 40;
+  header.tail = (uint64_t{1} << 40) + kRingLineBytes;
+  RingWatch::Ring ring(std::move(reading));
+  RingReader::Record record;
+  EXPECT_EQ(ring.reader.Next(&record), RingReader::Look::kBroken);
+  RingWriter writer(&header, writing->data(), writing->layout().data_bytes);
+  writer.Write(RingRecordType::kQuote, 7, QuoteOf(2), 0, false);
+  writer.Publish();
+  ring.reader.Skip();
+  EXPECT_EQ(ring.reader.Next(&record), RingReader::Look::kRecord);
 }
 
 TEST(Ring, StampsSayTheTimeAlsoWhereTheyWrap) {
@@ -746,6 +767,24 @@ TEST(RingFile, OneThatAnybodyMayWriteIsNotRead) {
   ASSERT_EQ(::chmod(path.c_str(), 0666), 0);
   const RingError error = BridgeError(path);
   EXPECT_NE(error.message.find("everybody"), std::string::npos) << error.message;
+}
+
+TEST(RingFile, OneOfAnotherUserIsNotGoneOnWith) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can make a file another user's";
+  const TempDir folder;
+  const std::string path = folder.Path("a.ring");
+  OpenPublisher(path).reset();
+  constexpr uid_t kSomebody = 65'533;
+  ASSERT_EQ(::chown(path.c_str(), kSomebody, kSomebody), 0);
+  const RingError error = PublisherError(SmallRing(path));
+  EXPECT_NE(error.message.find("belongs to user 65533"), std::string::npos) << error.message;
+  // A bridge reads it where not everybody may put files, or where they have a group in common.
+  RingError none;
+  EXPECT_NE(RingFile::OpenForBridge(path, &none), nullptr) << none.message;
+  ASSERT_EQ(::chmod(folder.Path("").c_str(), 01777), 0);
+  EXPECT_NE(BridgeError(path).message.find("belongs to user 65533"), std::string::npos);
+  ASSERT_EQ(::chown(path.c_str(), kSomebody, ::getegid()), 0);
+  EXPECT_NE(RingFile::OpenForBridge(path, &none), nullptr) << none.message;
 }
 
 // Publishers that begin at the same moment: one has the ring, and it is the one whose file is in place.

@@ -70,8 +70,9 @@ struct World {
 };
 
 void Put(World* world, size_t at, const uint8_t* data, size_t bytes) {
-  // The layout was checked when the ring was opened and is not looked at again; the state is the watch's.
-  if (at < offsetof(RingHeader, tail) || at + bytes > world->file_bytes) return;
+  // The state, and the words beside it, are the watch's.
+  const bool of_the_watch = at < offsetof(RingHeader, tail) && at + bytes > offsetof(RingHeader, state);
+  if (of_the_watch || at + bytes > world->file_bytes) return;
   std::memcpy(world->base + at, data, bytes);
 }
 
@@ -106,7 +107,7 @@ void Run(const uint8_t* data, size_t bytes) {
         Put(world, data_at + (head + offset) % kRingDataBytesMin, piece, length);
         break;
       case 2:
-        Put(world, offsetof(RingHeader, tail) + offset % 512, piece, length);
+        Put(world, offset % 1024, piece, length);
         break;
       default:
         // But for the first, which the last check goes by: a name once known stays known.

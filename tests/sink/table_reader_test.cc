@@ -252,8 +252,22 @@ TEST_F(TableReaderTest, ReadsTheSnapshotOnlyWhereItIsNotOlder) {
   // What somebody scribbled there does not outlive the next bridge.
   put(layout.snapshots_offset, UINT64_MAX - 1);
   EXPECT_EQ(reader->LoadQuote(id, &quote), TableReader::Load::kOk) << "a lie that only the file's owner can tell";
-  EXPECT_FALSE(writer.table.Salvage(id));
+  EXPECT_FALSE(writer.table.Salvage(id, true));
   EXPECT_EQ(reader->LoadQuote(id, &quote), TableReader::Load::kNothing);
+  ::close(fd);
+}
+
+// The same of its very first write: there is nothing older to show.
+TEST_F(TableReaderTest, ShowsNothingWhileTheFirstTickIsWritten) {
+  Writer writer(path_);
+  const SymbolId id = writer.Quote("A", 1);
+  const auto reader = TableReader::Open(path_);
+  const int fd = ::open(path_.c_str(), O_RDWR);
+  const uint64_t first = 1;
+  ASSERT_EQ(::pwrite(fd, &first, sizeof(first), static_cast<off_t>(writer.shared->header().layout.slots_offset)), 8);
+  Quote quote;
+  EXPECT_EQ(reader->TryLoad(id, &quote), TableReader::Load::kBusy);
+  EXPECT_EQ(reader->LoadQuote(id, &quote), TableReader::Load::kBusy);
   ::close(fd);
 }
 
@@ -368,6 +382,14 @@ TEST_F(TableReaderTest, BelievesNothingThatIsScribbled) {
       EXPECT_TRUE(id == kNoSymbol || reader->Name(id) == "S" + std::to_string(i));
     }
     reader->life(SystemClock::ReadMonotonic());
+    // The bridge itself goes on: by what it knows.
+    for (int i = 0; i < 20; ++i) {
+      const std::string name = "S" + std::to_string(i);
+      EXPECT_EQ(writer->symbols.Find(name), SymbolId{static_cast<uint32_t>(i)});
+      EXPECT_EQ(writer->symbols.Name(writer->Quote(name, 5)), name);
+    }
+    EXPECT_EQ(writer->symbols.Find("UNKNOWN"), kNoSymbol);
+    EXPECT_EQ(writer->Quote("LATE", 5), SymbolId{20});
     writer.reset();
     Writer next(path_, kCapacity, 2'000);
     next.Quote("NEW", 7);

@@ -22,7 +22,7 @@ struct TableWriter {
   explicit TableWriter(const std::string& path, uint32_t capacity = kCapacity, uint64_t generation = 1'000,
                        Ownership ownership = {})
       : shared(*SharedTable::Open({path, capacity, generation, ownership})),
-        symbols(capacity, shared->symbol_storage()),
+        symbols(capacity, shared->symbols()),
         table(shared->table_options()),
         sources(shared->source_cells()) {
     if (shared->adopted()) emptied = shared->Salvage(&table, symbols);

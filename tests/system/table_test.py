@@ -28,13 +28,17 @@ class Table(bridge_case.BridgeCase):
     def path(self):
         return "/dev/shm/" + self.table
 
-    def start(self, max_symbols=1000):
-        feed = os.path.join(self.folder, "feed.sock")
+    def launch(self, feed="feed.sock", max_symbols=1000):
+        feed = os.path.join(self.folder, feed)
         bridge = harness.Bridge(f'[bridge]\ninstance = "{self.instance}"\n[redis]\nurl = "{self.redis.url}"\n'
                                 f'[class.price]\nttl = "600s"\n'
                                 f'[table]\nmax_symbols = {max_symbols}\nshm = "{self.table}"\n'
                                 f'[feed.local]\ntype = "unix_stream"\npath = "{feed}"\n')
         self.addCleanup(bridge.close)
+        return bridge, feed
+
+    def start(self, max_symbols=1000):
+        bridge, feed = self.launch(max_symbols=max_symbols)
 
         def connect():
             client = socket.socket(socket.AF_UNIX)
@@ -153,6 +157,33 @@ class Table(bridge_case.BridgeCase):
         harness.wait_until(lambda: table.alive, "its bridge lives")
         bridge.stop()
 
+    def test_who_waits_is_woken_when_the_bridge_ends(self):
+        bridge, client = self.start()
+        self.send(client, {"symbol": "A", "Last": 1})
+        table = LatestTable(self.table)
+        harness.wait_until(lambda: "A" in table and not table.wait(0), "all is quiet")
+        begin = time.monotonic()
+        bridge.process.terminate()
+        self.assertTrue(table.wait(60))
+        self.assertLess(time.monotonic() - begin, 30)
+        self.assertFalse(table.alive)
+        bridge.stop()
+
+    def test_who_waits_is_woken_by_what_was_read_back(self):
+        self.redis.client.set("price:A:latest", '{"Last":1,"Bid":2,"Ask":3,"Volume":4,"High":5,"Low":0.5,'
+                                                '"Timestamp":1700000000000}', ex=600)
+        bridge, client = self.start()
+        self.redis.client.execute_command("CLIENT", "PAUSE", 1000, "ALL")
+        self.send(client, {"symbol": "A", "Bid": 7})
+        table = LatestTable(self.table)
+        harness.wait_until(lambda: "A" in table and table["A"]["Bid"] == 7.0, "the tick is in the table")
+        end = time.monotonic() + harness.DEADLINE_S
+        while table["A"]["Last"] is None:
+            self.assertLess(time.monotonic(), end)
+            self.assertTrue(table.wait(harness.DEADLINE_S), "what was read back wakes")
+        self.assertEqual(table["A"]["Last"], 1.0)
+        bridge.stop()
+
     def test_two_bridges_of_one_table(self):
         bridge, client = self.start()
         second = harness.Bridge(f'[bridge]\ninstance = "{self.instance}-2"\n[redis]\nurl = "{self.redis.url}"\n'
@@ -268,7 +299,19 @@ class Table(bridge_case.BridgeCase):
         bridge.stop()
 
     def test_what_is_no_table_or_makes_no_sense(self):
-        for content in (b"", b"x" * 5000, os.urandom(1 << 20)):
+        # Somebody else's file is left alone; one that is empty, or was a table once, is replaced.
+        for content in (b"tb", b"x" * 5000, os.urandom(1 << 20)):
+            with open(self.path(), "wb") as f:
+                f.write(content)
+            with self.assertRaises(ValueError):
+                LatestTable(self.table)
+            bridge, _ = self.launch()
+            bridge.process.wait(harness.DEADLINE_S)
+            self.assertEqual(bridge.process.returncode, 1)
+            self.assertIn("is a file that is not a shared table; remove it", bridge.errors())
+            with open(self.path(), "rb") as f:
+                self.assertEqual(f.read(), content)
+        for content in (b"", b"tbtable1" + os.urandom(5000)):
             with open(self.path(), "wb") as f:
                 f.write(content)
             with self.assertRaises(ValueError):
