@@ -69,6 +69,9 @@ std::unique_ptr<TableReader> TableReader::Open(const std::string& name, OpenResu
     return fail_errno("cannot map the shared table ");
   }
   std::unique_ptr<TableReader> reader(new TableReader);
+  reader->path_ = path;
+  reader->device_ = info.st_dev;
+  reader->inode_ = info.st_ino;
   reader->base_ = static_cast<const char*>(base);
   std::memcpy(&reader->layout_, base, sizeof(SharedTableLayout));
   const SharedTableLayout& layout = reader->layout_;
@@ -144,16 +147,18 @@ std::optional<int64_t> TableReader::SourceAgeNs(const Quote& quote, MonoNs now) 
 }
 
 TableReader::Life TableReader::life(MonoNs now) const noexcept {
-  switch (static_cast<SharedTableHeader::State>(header().state.load(std::memory_order_acquire))) {
-    case SharedTableHeader::State::kSuperseded:
-      return Life::kSuperseded;
-    case SharedTableHeader::State::kClosed:
-      return Life::kClosed;
-    default:
-      break;
-  }
+  const auto state = static_cast<SharedTableHeader::State>(header().state.load(std::memory_order_acquire));
+  if (state == SharedTableHeader::State::kSuperseded) return Life::kSuperseded;
+  const bool closed = state == SharedTableHeader::State::kClosed;
   const int64_t beat_ns = header().beat_mono_ns.load(std::memory_order_relaxed);  // a word of its own
-  return now.value - beat_ns > kSilentNs ? Life::kSilent : Life::kAlive;
+  if (!closed && beat_ns >= now.value - kSilentNs) return Life::kAlive;
+  if (IsReplaced()) return Life::kSuperseded;
+  return closed ? Life::kClosed : Life::kSilent;
+}
+
+bool TableReader::IsReplaced() const noexcept {
+  struct stat there{};
+  return ::stat(path_.c_str(), &there) == 0 && (there.st_dev != device_ || there.st_ino != inode_);
 }
 
 uint64_t TableReader::generation() const noexcept { return header().generation.load(std::memory_order_acquire); }

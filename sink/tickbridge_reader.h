@@ -46,7 +46,7 @@ enum {
   TBR_ALIVE = 0,
   TBR_SILENT = 1,    /* the bridge has shown no sign of life for two seconds: dead, stopped, or stalled */
   TBR_CLOSED = 2,    /* it ended; the next one takes the table over */
-  TBR_SUPERSEDED = 3 /* the next one made another table: close, and open anew */
+  TBR_SUPERSEDED = 3 /* another table took its place: close, and open anew */
 };
 
 enum { TBR_NO_SYMBOL = -1 };
@@ -113,6 +113,8 @@ TBR_API int64_t tbr_age_ns(const tbr_quote* quote);
 /* Nanoseconds since its source showed a sign of life; -1 where that source is dead. */
 TBR_API int64_t tbr_source_age_ns(const tbr_reader* reader, const tbr_quote* quote);
 
+/* TBR_ALIVE, TBR_SILENT, TBR_CLOSED or TBR_SUPERSEDED. Nanoseconds while the bridge lives; else it also looks, by a
+ * system call, whether another file has the table's path by now: nobody marks a table whose bridge was killed. */
 TBR_API int tbr_life(const tbr_reader* reader);
 /* Another number with each bridge that writes the table. */
 TBR_API uint64_t tbr_generation(const tbr_reader* reader);

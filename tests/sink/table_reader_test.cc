@@ -84,6 +84,27 @@ TEST_F(TableReaderTest, KnowsWhoLives) {
   EXPECT_EQ(reader->life(now), TableReader::Life::kSuperseded);
 }
 
+// As by a bridge that was killed before it could mark the old table, or after somebody removed the file.
+TEST_F(TableReaderTest, KnowsThatItsTableWasReplacedWithoutAWord) {
+  const MonoNs now = SystemClock::ReadMonotonic();
+  const MonoNs later = now + 10 * kNsPerSec;
+  auto writer = std::make_unique<Writer>(path_);
+  const auto reader = TableReader::Open(path_);
+  std::filesystem::remove(path_);
+  EXPECT_EQ(reader->life(now), TableReader::Life::kAlive);
+  EXPECT_EQ(reader->life(later), TableReader::Life::kSilent) << "there is no other one";
+  Writer next(path_, kCapacity, 2'000);
+  next.Quote("B", 200);
+  EXPECT_EQ(reader->life(now), TableReader::Life::kAlive) << "its bridge still writes it";
+  EXPECT_EQ(reader->life(later), TableReader::Life::kSuperseded);
+  writer.reset();
+  EXPECT_EQ(reader->life(now), TableReader::Life::kSuperseded);
+  const auto again = TableReader::Open(path_);
+  ASSERT_NE(again, nullptr);
+  EXPECT_EQ(again->life(now), TableReader::Life::kAlive);
+  EXPECT_NE(again->Find("B"), kNoSymbol);
+}
+
 TEST_F(TableReaderTest, IsTakenOverWithAllThatIsInIt) {
   uint64_t sequence = 0;
   {
