@@ -164,7 +164,8 @@ bool TableReader::IsReplaced() const noexcept {
 uint64_t TableReader::generation() const noexcept { return header().generation.load(std::memory_order_acquire); }
 
 bool TableReader::WaitForChange(uint32_t* epoch, int64_t timeout_ns) const noexcept {
-  const MonoNs deadline = SystemClock::ReadMonotonic() + timeout_ns;
+  const MonoNs begin = SystemClock::ReadMonotonic();
+  const MonoNs deadline = begin + std::clamp<int64_t>(timeout_ns, 0, INT64_MAX - begin.value);
   while (true) {
     const uint32_t now = header().epoch.load(std::memory_order_acquire);
     if (now != *epoch) {

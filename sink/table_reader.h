@@ -75,8 +75,8 @@ class TableReader {
   uint64_t generation() const noexcept;
 
   // Sleeps until a slot has changed since `*epoch` (0 at first), `timeout_ns` at most. True if one has; `*epoch` then
-  // stands for now. The bridge looks for changes some ten times a millisecond. Any timeout will do: none below zero,
-  // for ever with INT64_MAX.
+  // stands for now. The bridge looks for changes some ten times a millisecond. Below zero the timeout is zero;
+  // INT64_MAX is for ever.
   bool WaitForChange(uint32_t* epoch, int64_t timeout_ns) const noexcept;
 
  private:

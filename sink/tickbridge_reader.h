@@ -119,8 +119,8 @@ TBR_API int tbr_life(const tbr_reader* reader);
 /* Another number with each bridge that writes the table. */
 TBR_API uint64_t tbr_generation(const tbr_reader* reader);
 
-/* Sleeps until some quote has changed since `*epoch` (0 at first), `timeout_ns` at most. 1 if one has: `*epoch` then
- * stands for now; 0 if not. */
+/* Sleeps until some quote has changed since `*epoch` (0 at first), `timeout_ns` at most (0 and below: does not sleep;
+ * INT64_MAX: for ever). 1 if one has: `*epoch` then stands for now; 0 if not. */
 TBR_API int tbr_wait(const tbr_reader* reader, uint32_t* epoch, int64_t timeout_ns);
 
 #ifdef __cplusplus

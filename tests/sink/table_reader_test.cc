@@ -185,6 +185,30 @@ TEST_F(TableReaderTest, WakesWhoWaits) {
   EXPECT_FALSE(reader->WaitForChange(&epoch, kNsPerMs));
 }
 
+// A sum of now and the timeout that left 64 bits would be a deadline anywhere. Should it be one, a change ends the wait
+// for the past, so that the test fails and does not hang.
+TEST_F(TableReaderTest, WaitsForAnyTimeout) {
+  Writer writer(path_);
+  const auto reader = TableReader::Open(path_);
+  uint32_t epoch = writer.shared->header().epoch.load();
+  const auto wake = [&] {
+    writer.shared->header().epoch.fetch_add(1, std::memory_order_release);
+    FutexWakeAll(&writer.shared->header().epoch);
+  };
+  std::atomic<bool> returned{false};
+  std::thread rescuer([&] {
+    const MonoNs deadline = SystemClock::ReadMonotonic() + 10 * kNsPerSec;
+    while (!returned.load() && SystemClock::ReadMonotonic() < deadline) ::usleep(1'000);
+    if (!returned.load()) wake();
+  });
+  EXPECT_FALSE(reader->WaitForChange(&epoch, INT64_MIN));
+  returned = true;
+  rescuer.join();
+  std::thread waker(wake);
+  EXPECT_TRUE(reader->WaitForChange(&epoch, INT64_MAX));
+  waker.join();
+}
+
 // One writer without pause, two readers over a mapping of their own: what they load is never torn.
 TEST_F(TableReaderTest, NeverShowsATornQuote) {
   Writer writer(path_);
