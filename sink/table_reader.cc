@@ -57,13 +57,20 @@ std::unique_ptr<TableReader> TableReader::Open(const std::string& name, OpenResu
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return fail_errno("cannot open the shared table ");
   struct stat info{};
-  void* base = MAP_FAILED;
   const bool plausible =
       ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size >= static_cast<off_t>(SharedTableHeader::kBytes);
-  if (plausible) base = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+  const bool anyone_writes = (info.st_mode & S_IWOTH) != 0;
+  void* base = MAP_FAILED;
+  if (plausible && !anyone_writes) {
+    base = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+  }
   const int map_error = errno;
   ::close(fd);
   if (!plausible) return fail(OpenResult::kNoTable, path + " is not a shared table");
+  if (anyone_writes) {
+    return fail(OpenResult::kAnyoneWrites,
+                path + ": everybody may write it, so anybody could say a price; its mode must be 0640");
+  }
   if (base == MAP_FAILED) {
     errno = map_error;
     return fail_errno("cannot map the shared table ");

@@ -4,8 +4,9 @@
 //
 // Needs no Abseil. For other languages: tickbridge_reader.h.
 //
-// Threading: any number of threads; all calls but Open are const. Memory: the file's mapping, read-only: a reader can
-// never write. What stands there is checked before it is believed: ids, lengths, ranges.
+// Threading: any number of threads; all calls but Open are const.
+// Memory: the file's mapping, read-only: a reader can never write. What stands there is checked before it is believed:
+//   ids, lengths, ranges. A file that everybody may write is not opened.
 // Progress: TryLoad is wait-free; kBusy means that a write overlapped. LoadQuote is bounded. A bridge that died within
 // a
 //   write leaves its slot busy until the next one takes the table over; `life` tells.
@@ -40,8 +41,9 @@ class TableReader {
     kOk,
     kNotFound,
     kNotPermitted,
-    kNoTable,  // no shared table of this version, or one of an earlier boot
-    kFailed,   // the system could not
+    kNoTable,       // no shared table of this version, or one of an earlier boot
+    kAnyoneWrites,  // everybody may write it, so anybody could say a price
+    kFailed,        // the system could not
   };
 
   // `name`: as table.shm has it, below /dev/shm; or a path. Null on an error, which `result` then names and `error`

@@ -87,8 +87,8 @@ typedef struct tbr_quote {
   uint64_t trade_time_ns;
 } tbr_quote;
 
-/* `table`: a name below /dev/shm, or a path with a slash. NULL on an error, whose text is then in `error` (may be
- * NULL), cut to `error_bytes`. */
+/* `table`: a name below /dev/shm, or a path with a slash. A file that everybody may write is refused: anybody could say
+ * a price. NULL on an error, whose text is then in `error` (may be NULL), cut to `error_bytes`. */
 TBR_API tbr_reader* tbr_open(const char* table, char* error, size_t error_bytes);
 /* NULL is allowed. */
 TBR_API void tbr_close(tbr_reader* reader);

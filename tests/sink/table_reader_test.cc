@@ -171,6 +171,18 @@ TEST_F(TableReaderTest, RefusesWhatIsNoTableAndASecondWriter) {
   EXPECT_EQ(std::filesystem::status(path_).permissions(), std::filesystem::perms(0640));
 }
 
+TEST_F(TableReaderTest, RefusesAFileThatEverybodyMayWrite) {
+  const Writer writer(path_);
+  TableReader::OpenResult result{};
+  std::string error;
+  ASSERT_EQ(::chmod(path_.c_str(), 0666), 0);
+  EXPECT_EQ(TableReader::Open(path_, &result, &error), nullptr);
+  EXPECT_EQ(result, TableReader::OpenResult::kAnyoneWrites);
+  EXPECT_NE(error.find("everybody may write it"), std::string::npos) << error;
+  ASSERT_EQ(::chmod(path_.c_str(), 0660), 0);
+  EXPECT_NE(TableReader::Open(path_, &result, &error), nullptr) << error;
+}
+
 TEST_F(TableReaderTest, WakesWhoWaits) {
   Writer writer(path_);
   const auto reader = TableReader::Open(path_);

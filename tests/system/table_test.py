@@ -355,6 +355,23 @@ class Table(bridge_case.BridgeCase):
         self.assertIn("its bridge is alive", said)
         bridge.stop()
 
+    def test_a_file_that_everybody_may_write_is_refused(self):
+        table = self.closed_table()
+        os.chmod(self.path(), 0o666)
+        with self.assertRaisesRegex(ValueError, "everybody may write it"):
+            LatestTable(self.table)
+        got = harness.run("get", "A", "--shm", "--set", f"table.shm={self.table}")
+        self.assertEqual(got.returncode, 1)
+        self.assertIn("everybody may write it", got.stderr.decode())
+        # Nor is it taken instead of the old one.
+        self.replace()
+        os.chmod(self.path(), 0o666)
+        with self.assertRaisesRegex(ValueError, "everybody may write it"):
+            table.refresh()
+        self.assertEqual((table.life, table["A"]["Last"]), ("superseded", 1.0))
+        os.chmod(self.path(), 0o640)
+        self.assertTrue(table.refresh())
+
     def test_what_is_no_table_or_makes_no_sense(self):
         for content in (b"", b"x" * 5000, os.urandom(1 << 20)):
             with open(self.path(), "wb") as f:

@@ -16,6 +16,7 @@ its end, the old one or the new one. A symbol of the old one need not be in the 
 import collections.abc
 import mmap
 import os
+import stat
 import struct
 import threading
 import time
@@ -72,6 +73,8 @@ class _View:
             size = status.st_size
             if size < 4096:
                 raise ValueError(f"{path} is not a shared table")
+            if status.st_mode & stat.S_IWOTH:
+                raise ValueError(f"{path}: everybody may write it, so anybody could say a price; its mode must be 0640")
             memory = mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ)
         finally:
             os.close(descriptor)
@@ -153,7 +156,7 @@ class LatestTable(collections.abc.Mapping):
 
     def __init__(self, name="tickbridge"):
         """`name`: as table.shm of the bridge has it, or a path. FileNotFoundError, PermissionError; ValueError: it is no
-        table of this version, or of before this host was started."""
+        table of this version, or of before this host was started, or everybody may write it."""
         # Put in place by one assignment; who reads takes it once.
         self._view = _View(name if "/" in name else "/dev/shm/" + name)
         self._refreshing = threading.Lock()
