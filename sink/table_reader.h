@@ -7,9 +7,8 @@
 // Threading: any number of threads; all calls but Open are const.
 // Memory: the file's mapping, read-only: a reader can never write. What stands there is checked before it is believed:
 //   ids, lengths, ranges. A file that everybody may write is not opened.
-// Progress: TryLoad is wait-free; kBusy means that a write overlapped. LoadQuote is bounded. A bridge that died within
-// a
-//   write leaves its slot busy until the next one takes the table over; `life` tells.
+// Progress: TryLoad is wait-free; kBusy means that a write overlapped. LoadQuote is bounded.
+//   A bridge that died within a write leaves its slot busy until the next one takes the table over; `life` tells.
 #pragma once
 
 #include <sys/types.h>
