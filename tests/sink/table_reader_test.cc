@@ -183,6 +183,15 @@ TEST_F(TableReaderTest, RefusesAFileThatEverybodyMayWrite) {
   EXPECT_NE(TableReader::Open(path_, &result, &error), nullptr) << error;
 }
 
+TEST_F(TableReaderTest, TakesAsManyBytesAsItSays) {
+  for (const uint32_t capacity : {1U, 100U, 65'536U}) {
+    std::filesystem::remove(path_);
+    const Writer writer(path_, capacity);
+    EXPECT_EQ(std::filesystem::file_size(path_), SharedTable::FileBytes(capacity));
+  }
+  EXPECT_EQ(SharedTable::FileBytes(65'536), 34'672'640U);
+}
+
 TEST_F(TableReaderTest, WakesWhoWaits) {
   Writer writer(path_);
   const auto reader = TableReader::Open(path_);
