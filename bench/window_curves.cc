@@ -10,7 +10,7 @@
 //   fast      that alone
 //   slow      a process that never sleeps takes half of its CPU, a few milliseconds at a time
 //   busy      a second client asks for one script of about 100 µs after the other
-//   far1      each answer comes 1 ms later (bench/far_line.h)
+//   far1      each answer comes 1 ms later (tests/far_line.h)
 //   far10     10 ms later
 //   speed     a second of `fast`, a second of `slow`
 //   distance  a second of `fast`, a second of `far10`
@@ -33,9 +33,9 @@
 #include <string_view>
 #include <vector>
 
-#include "bench/far_line.h"
 #include "bench/get_client.h"
 #include "bench/live_sink.h"
+#include "tests/far_line.h"
 #include "tests/redis_server.h"
 
 namespace tickbridge {

@@ -216,9 +216,8 @@ void Lane::OnSession(Session session, MonoNs now) {
     OnClockJump(jump_ns, now);
   }
   // The first command measures the line.
-  pacer_.OnProbe(now);
   SendBare(InFlight::Kind::kPing, kPing, now);
-  pacer_.OnSent(1, now);
+  pacer_.OnSent(1, 1, now);
   // The state stays what it is until a write is answered: a server that only answers greetings would come and go.
 }
 
@@ -259,6 +258,7 @@ void Lane::DropConnection(Ending ending) {
   transport_.reset();
   in_flight_->Set(0);
   pacer_.OnDisconnected();
+  window_->Set(pacer_.window());
   outbox_.DropUnsent();
   for (bool first = ending == Ending::kClosed && sent; !outbox_.empty(); first = false) Lost(outbox_.Pop(), first);
 }
@@ -479,9 +479,8 @@ int Lane::FillWindow(MonoNs now) {
   }
   if (server_clock_.known() && clock_in_doubt_) return 0;
   if (outbox_.commands() == 0 && pacer_.WantsProbe(now)) {
-    pacer_.OnProbe(now);
     SendBare(InFlight::Kind::kPing, kPing, now);
-    pacer_.OnSent(1, now);
+    pacer_.OnSent(1, 1, now);
     return 1;
   }
   const uint32_t allowance = pacer_.Allowance(outbox_.commands(), now);
@@ -490,7 +489,8 @@ int Lane::FillWindow(MonoNs now) {
   SendBeacons(now);
   // They take turns at being first, so that neither keeps the other waiting.
   documents_first_ = !documents_first_;
-  int work = 0;
+  // Before the dirty ones, of which there may be more than there is room, time and again.
+  int work = prices_.Refresh(&outbox_, now);
   bool ran_out = true;  // of both
   for (const bool documents : {documents_first_, !documents_first_}) {
     const auto left = static_cast<uint32_t>(std::max<int64_t>(int64_t{allowance} - work, 0));
@@ -499,12 +499,11 @@ int Lane::FillWindow(MonoNs now) {
     ran_out = ran_out && static_cast<uint32_t>(taken) < most;
     work += taken;
   }
-  if (ran_out && outbox_.HasRoom()) pacer_.OnFeedLimited();
-  work += prices_.Refresh(&outbox_, now);
   SettleUnsent(now);
   if (outbox_.commands() == 0 && now - pinged_at_ > kIdlePingNs) SendBare(InFlight::Kind::kPing, kPing, now);
   const uint32_t sent = outbox_.commands() - before;
-  if (sent != 0) pacer_.OnSent(sent, now);
+  if (sent != 0) pacer_.OnSent(sent, allowance, now);
+  if (ran_out && outbox_.HasRoom()) pacer_.OnFeedLimited();
   return work;
 }
 

@@ -3,11 +3,13 @@
 //
 // With share = 1 the window is kept full, and finds its own size (sink/window.h). Below that, a lane sends in turns: a
 // batch, its answers, and a pause as long as the share asks for. Readers get their GET in between. A batch of one costs
-// the server about a microsecond and is followed by next to no pause, so a lone tick is never held back.
+// the server about a microsecond and is followed by no pause: a lone tick waits for nothing but the answer to what was
+// sent before it.
 //
 // What a command costs the server is measured: (time of a whole batch − time of a lone command's round trip) ÷
-// commands. The least of the last batches counts: whatever else the server, or this machine, did meanwhile only adds to
-// it, and an estimate that follows such noise makes batches smaller, which then weighs heavier.
+// commands. The least of the last batches, and of the last round trips, counts: whatever else the server, or this
+// machine, did meanwhile only adds to it, and an estimate that follows such noise makes batches smaller, which then
+// weighs heavier. A new connection is measured anew.
 //
 // Threading: the lane's thread.
 #pragma once
@@ -37,22 +39,28 @@ class Pacer {
       const uint32_t room = window - std::min(in_flight, window);
       return room >= window / kRefillPart ? room : 0;
     }
+    if (batch_ != 0) return turn_left_;
     if (in_flight != 0 || now < next_turn_) return 0;
     // As much as keeps the server busy for kTurnNs, and on a long line, where the round trip itself is a pause, for the
     // share of that.
-    const double busy_ns = kTurnNs + share_ * round_trip_ns_;
+    const double busy_ns = kTurnNs + share_ * round_trip_ns();
     return static_cast<uint32_t>(std::clamp(busy_ns / cost_ns_,
                                             static_cast<double>(std::min(kTurnCommandsMin, window_max_)),
                                             static_cast<double>(window_max_)));
   }
 
-  void OnSent(uint32_t commands, MonoNs now) {
+  // `commands` of the `allowance` that was just given. A turn may take several duty cycles.
+  void OnSent(uint32_t commands, uint32_t allowance, MonoNs now) {
     if (batch_ == 0) batch_sent_ = now;
     batch_ += commands;
+    turn_left_ = allowance - std::min(allowance, commands);
   }
 
-  // There was room for more than there was to send.
-  void OnFeedLimited() { window_.OnFeedLimited(); }
+  // There was room for more than there was to send: what comes later is of the next turn.
+  void OnFeedLimited() {
+    turn_left_ = 0;
+    window_.OnFeedLimited();
+  }
   // `in_flight`: with those that are answered now.
   void OnReplies(uint32_t commands, uint32_t in_flight, MonoNs now) {
     if (saturates()) window_.OnAnswered(commands, in_flight, now);
@@ -62,31 +70,51 @@ class Pacer {
     if (batch_ == 0) return;
     const double took_ns = static_cast<double>(now - batch_sent_);
     if (batch_ <= kLoneCommands) {
-      // Down at once, up slowly: the least is what the line takes.
-      round_trip_ns_ = round_trip_ns_ == 0 ? took_ns : std::min(took_ns, round_trip_ns_ * 1.02);
+      MeasureRoundTrip(took_ns, now);
     } else if (batch_ >= kTurnCommandsMin) {
-      Measure(std::clamp((took_ns - round_trip_ns_) / batch_, kCostNsMin, kCostNsMax));
+      MeasureCost(std::clamp((took_ns - round_trip_ns()) / batch_, kCostNsMin, kCostNsMax));
     }
     const double busy_ns = batch_ * cost_ns_;
     next_turn_ = batch_sent_ + std::max(now - batch_sent_, static_cast<int64_t>(busy_ns / share_));
     if (batch_ <= kLoneCommands) next_turn_ = now;
-    batch_ = 0;
+    batch_ = turn_left_ = 0;
   }
 
+  // The next connection may be to another server, on another line.
   void OnDisconnected() {
-    batch_ = 0;
+    batch_ = turn_left_ = measured_ = 0;
+    cost_ns_ = kCostNsAtFirst;
+    least_ns_ = before_ns_ = kCostNsMax;
+    least_trip_ns_ = trip_before_ns_ = kNoTrip;
     window_.OnDisconnected();
   }
 
-  // True when a lone round trip should be measured again: call, and send a PING on its own.
-  bool WantsProbe(MonoNs now) const { return !saturates() && batch_ == 0 && now - probed_ > kProbeIntervalNs; }
-  void OnProbe(MonoNs now) { probed_ = now; }
+  // True when a lone round trip should be measured again: send a PING on its own. On a line on which that takes long it
+  // is done more seldom, and never twice without anything between.
+  bool WantsProbe(MonoNs now) const {
+    if (saturates() || batch_ != 0) return false;
+    return least_trip_ns_ == kNoTrip ||
+           now - trip_measured_ > kProbeIntervalNs + static_cast<int64_t>(kProbeRoundTrips * round_trip_ns());
+  }
 
   double cost_ns() const { return cost_ns_; }
   uint32_t window() const { return saturates() ? window_.settled() : window_max_; }
 
  private:
-  void Measure(double cost_ns) {
+  double round_trip_ns() const {
+    const double least_ns = std::min(least_trip_ns_, trip_before_ns_);
+    return least_ns == kNoTrip ? 0 : least_ns;
+  }
+  void MeasureRoundTrip(double took_ns, MonoNs now) {
+    if (least_trip_ns_ != kNoTrip && now - trips_began_ > kTripsNs) {
+      trip_before_ns_ = least_trip_ns_;
+      least_trip_ns_ = kNoTrip;
+    }
+    if (least_trip_ns_ == kNoTrip) trips_began_ = now;
+    least_trip_ns_ = std::min(least_trip_ns_, took_ns);
+    trip_measured_ = now;
+  }
+  void MeasureCost(double cost_ns) {
     least_ns_ = std::min(least_ns_, cost_ns);
     if (++measured_ == kMeasuredBatches) {
       before_ns_ = least_ns_;
@@ -103,21 +131,28 @@ class Pacer {
   static constexpr uint32_t kMeasuredBatches = 64;
   static constexpr double kCostNsMin = 100;
   static constexpr double kCostNsMax = 1'000'000;
+  static constexpr double kCostNsAtFirst = 1'000;  // until there is a measurement
   static constexpr uint32_t kLoneCommands = 4;
+  static constexpr int64_t kTripsNs = kNsPerSec;  // the least of as long counts, and of as long before
   static constexpr int64_t kProbeIntervalNs = 200 * kNsPerMs;
+  static constexpr double kProbeRoundTrips = 20;
+  static constexpr double kNoTrip = 1e18;
 
   const double share_;
   const uint32_t window_max_;
   Window window_;
-  double round_trip_ns_ = 0;
-  double cost_ns_ = 1'000;         // until there is a measurement
+  double least_trip_ns_ = kNoTrip;   // since trips_began_
+  double trip_before_ns_ = kNoTrip;  // of the time before
+  MonoNs trips_began_;
+  MonoNs trip_measured_;
+  double cost_ns_ = kCostNsAtFirst;
   double least_ns_ = kCostNsMax;   // of the batches since the last turn of kMeasuredBatches
   double before_ns_ = kCostNsMax;  // of those before them
   uint32_t measured_ = 0;
-  uint32_t batch_ = 0;
+  uint32_t batch_ = 0;      // sent in this turn
+  uint32_t turn_left_ = 0;  // may still be sent in it
   MonoNs batch_sent_;
   MonoNs next_turn_;
-  MonoNs probed_;
 };
 
 }  // namespace tickbridge

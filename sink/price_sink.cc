@@ -328,7 +328,11 @@ int PriceSink::Refresh(Outbox* outbox, MonoNs now) noexcept {
   if (looks == 0) return 0;
   refresh_looked_ = looks == kRefreshLooksMax ? refresh_looked_ + looks * round_ns / ours : now;
   int sent = 0;
-  for (int64_t i = 0; i < looks && outbox->HasRoom(static_cast<uint32_t>(gathered_.size())); ++i) {
+  for (int64_t i = 0; i < looks; ++i) {
+    if (!outbox->HasRoom(static_cast<uint32_t>(gathered_.size()))) {
+      refresh_looked_ = refresh_looked_ - (looks - i) * round_ns / ours;  // they are looked at next time
+      break;
+    }
     refresh_cursor_ = refresh_cursor_ + 1 < ours ? refresh_cursor_ + 1 : 0;
     const SymbolId id{options_.lane + refresh_cursor_ * options_.lanes};
     SymbolState& state = State(id);

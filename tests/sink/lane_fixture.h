@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "sink/lane.h"
 #include "sink/redis_connector.h"
+#include "tests/far_line.h"
 #include "tests/redis_server.h"
 
 namespace tickbridge {
@@ -41,7 +42,9 @@ class LaneTest : public ::testing::Test {
     connect.target.unix_path = server_->socket();
     connect.target.user = user_;
     connect.client_name = "tickbridge:test:0";
-    lane_ = std::make_unique<Lane>(core_, std::move(options), *RedisConnector::Create(connect), counters_.get());
+    std::unique_ptr<Connector> connector = *RedisConnector::Create(connect);
+    if (line_delay_ns_ != 0) connector = std::make_unique<FarConnector>(std::move(connector), &line_delay_ns_);
+    lane_ = std::make_unique<Lane>(core_, std::move(options), std::move(connector), counters_.get());
     source_ = sources_->Open(0, clock_.Now());
     Batch();
   }
@@ -76,7 +79,8 @@ class LaneTest : public ::testing::Test {
   }
 
   const std::string program_;
-  std::string user_;  // empty: Redis' default user
+  std::string user_;           // empty: Redis' default user
+  int64_t line_delay_ns_ = 0;  // not 0 before Build: every answer comes so much later
   SystemClock clock_;
   RedisServer redis_{{}, program_};
   RedisServer* server_ = &redis_;

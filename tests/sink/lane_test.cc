@@ -161,6 +161,33 @@ TEST_F(LaneTest, RefreshesAQuietSymbolWhileItsSourceLives) {
   }));
 }
 
+TEST_F(LaneTest, RefreshesAQuietSymbolAlsoWhereOthersTakeAllThereIs) {
+  std::vector<KeyClass> classes = DefaultKeyClasses();
+  classes[0].ttl_ns = kNsPerSec / 2;
+  classes[0].refresh = true;
+  Lane::Options options;
+  options.share = 1.0;
+  options.max_in_flight = 64;
+  Build(std::move(classes), std::move(options));
+  Quote("QUIET", 100, 250);
+  EXPECT_TRUE(WaitFor([this] {
+    Batch();
+    for (int i = 0; i < 300; ++i) Quote("BUSY" + std::to_string(i), i, i + 1);
+    lane_->DoWork();
+    return lane_->counts().refreshed->Get() >= 4;
+  }));
+}
+
+// Below 1 a share measures the line before it sends, time and again.
+TEST_F(LaneTest, WritesOverALineOfAQuarterOfASecond) {
+  line_delay_ns_ = 250 * kNsPerMs;
+  Build(DefaultKeyClasses(), Lane::Options{});
+  for (int i = 0; i < 600; ++i) Quote("S" + std::to_string(i), i, i + 1);
+  const uint64_t begin = lane_->counts().acks->Get();
+  ASSERT_TRUE(Drain());
+  EXPECT_EQ(lane_->counts().acks->Get() - begin, 600u);
+}
+
 TEST_F(LaneTest, BoundsTheRateOfAKeyAndStillSendsItsLastValue) {
   std::vector<KeyClass> classes = DefaultKeyClasses();
   classes[0].min_interval_ns = 50 * kNsPerMs;
