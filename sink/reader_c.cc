@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -35,9 +33,7 @@ static_assert(sizeof(tbr_decimal) == 16 && sizeof(tbr_quote) == 16 * TBR_FIELDS 
 // Cut to `bytes`, with a zero behind.
 void CopyText(std::string_view text, char* to, size_t bytes) {
   if (to == nullptr || bytes == 0) return;
-  const size_t length = std::min(text.size(), bytes - 1);
-  std::memcpy(to, text.data(), length);
-  to[length] = '\0';
+  to[text.copy(to, bytes - 1)] = '\0';
 }
 
 // An id that is none of the table's, for a number that is no id at all.
