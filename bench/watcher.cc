@@ -104,9 +104,10 @@ absl::StatusOr<std::unique_ptr<Lookout>> OpenRedisLookout(const RedisTarget& tar
 }
 
 absl::StatusOr<std::unique_ptr<Lookout>> OpenTableLookout(const std::string& table, std::vector<std::string> symbols) {
-  absl::StatusOr<std::unique_ptr<TableReader>> reader = TableReader::Open(table);
-  if (!reader.ok()) return reader.status();
-  return std::make_unique<TableLookout>(*std::move(reader), std::move(symbols));
+  std::string error;
+  std::unique_ptr<TableReader> reader = TableReader::Open(table, nullptr, &error);
+  if (reader == nullptr) return absl::UnavailableError(error);
+  return std::make_unique<TableLookout>(std::move(reader), std::move(symbols));
 }
 
 Watcher::Watcher(uint32_t watched, int cpu)

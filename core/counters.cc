@@ -29,7 +29,6 @@ constexpr uint32_t kVersion = 1;
 constexpr size_t kNameBytes = 112;
 constexpr uint32_t kEntriesMax = 8192;
 constexpr size_t kHeaderBytes = 4096;
-constexpr size_t kFileBytes = size_t{8} << 20;
 constexpr int kTextAttempts = 100;
 // At most `bytes_max` of `text`, and no part of a UTF-8 sequence at the end.
 std::string_view Cut(std::string_view text, size_t bytes_max) {

@@ -56,6 +56,7 @@ struct TextCell {
 class CountersFile {
  public:
   enum class Kind : uint32_t { kNone, kCounter, kGauge, kText, kHistogram };
+  static constexpr size_t kFileBytes = size_t{8} << 20;
 
   // One value as a reader finds it.
   struct Entry {

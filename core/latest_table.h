@@ -111,8 +111,8 @@ class LatestTable {
   bool Restored(SymbolId id) const noexcept;
 
   // Of a slot that a writer of another process left: takes away its owner and its mark. What that writer was in the
-  // middle of, or what is out of range, is emptied, and so is whatever stands where no symbol was (`used`: false). False
-  // if it was. The snapshot goes: the next one comes with the writes. Before the table is shared.
+  // middle of, or what is out of range, is emptied, and so is whatever stands where no symbol was (`used`: false).
+  // False if it was. The snapshot goes: the next one comes with the writes. Before the table is shared.
   bool Salvage(SymbolId id, bool used) noexcept;
 
   // A consistent copy. False if a write overlapped. A slot without any merge has `sequence == sequence_base()`.

@@ -4,8 +4,9 @@
 // Layout (version 2, this machine's byte order): a header of 4096 bytes, SharedTableHeader; then, at the offsets that
 // it names, the arrays of SymbolTable (cells, names, lengths), LatestTable (slots, snapshots) and SourceTable (cells).
 // A file is never truncated and never changes its layout. A bridge that needs another layout makes a new file, renames
-// it over, and marks the old one superseded; readers of the old one see that and open anew. A bridge that finds a file
-// of its own layout and of this boot takes it over with all that is in it.
+// it over, and marks the old one superseded; readers of the old one see that and open anew. One that was killed in
+// between leaves it unmarked, so that readers of a table without a living bridge look at the path, too. A bridge that
+// finds a file of its own layout and of this boot takes it over with all that is in it.
 #pragma once
 
 #include <array>

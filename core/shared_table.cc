@@ -87,6 +87,8 @@ void MarkSuperseded(int fd, size_t bytes) {
 
 }  // namespace
 
+uint64_t SharedTable::FileBytes(uint32_t capacity) { return LayoutOf(capacity).file_bytes; }
+
 absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& options) {
   std::unique_ptr<SharedTable> table(new SharedTable);
   const SharedTableLayout layout = table->layout_ = LayoutOf(options.capacity);

@@ -34,6 +34,9 @@ class SharedTable {
     Ownership ownership = {};  // of the file, whose mode is 0640
   };
 
+  // Of the file of a table of so many symbols.
+  static uint64_t FileBytes(uint32_t capacity);
+
   // Takes over the file of that path, or makes a new one.
   // Errors: kAlreadyExists: another living bridge writes it; kResourceExhausted: no room; kFailedPrecondition: the path
   // is something else, which is left alone.

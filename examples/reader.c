@@ -41,14 +41,13 @@ int main(int argc, char** argv) {
       fflush(stdout);
     }
     if (tbr_life(reader) == TBR_SUPERSEDED) { /* another table took its place */
-      tbr_close(reader);
-      reader = tbr_open(argv[1], error, sizeof error);
-      if (reader == NULL) {
-        fprintf(stderr, "reader: %s\n", error);
-        return 1;
+      tbr_reader* next = tbr_open(argv[1], error, sizeof error);
+      if (next != NULL) { /* else the old one shows the last values until it can be opened */
+        tbr_close(reader);
+        reader = next;
+        symbol = TBR_NO_SYMBOL;
+        epoch = 0;
       }
-      symbol = TBR_NO_SYMBOL;
-      epoch = 0;
     }
     if (left_s > 0) tbr_wait(reader, &epoch, step_ns);
     left_s -= 0.1;

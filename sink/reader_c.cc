@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -35,9 +33,7 @@ static_assert(sizeof(tbr_decimal) == 16 && sizeof(tbr_quote) == 16 * TBR_FIELDS 
 // Cut to `bytes`, with a zero behind.
 void CopyText(std::string_view text, char* to, size_t bytes) {
   if (to == nullptr || bytes == 0) return;
-  const size_t length = std::min(text.size(), bytes - 1);
-  std::memcpy(to, text.data(), length);
-  to[length] = '\0';
+  to[text.copy(to, bytes - 1)] = '\0';
 }
 
 // An id that is none of the table's, for a number that is no id at all.
@@ -65,20 +61,23 @@ tbr_reader* tbr_open(const char* table, char* error, size_t error_bytes) {
 void tbr_close(tbr_reader* reader) { delete reader; }
 
 int64_t tbr_find(const tbr_reader* reader, const char* symbol) {
+  if (reader == nullptr || symbol == nullptr) return TBR_NO_SYMBOL;
   const SymbolId id = reader->table->Find(symbol);
   if (id == tickbridge::kNoSymbol) return TBR_NO_SYMBOL;
   return Index(id);
 }
 
-uint32_t tbr_symbols(const tbr_reader* reader) { return reader->table->symbols(); }
+uint32_t tbr_symbols(const tbr_reader* reader) { return reader == nullptr ? 0 : reader->table->symbols(); }
 
 int tbr_name(const tbr_reader* reader, int64_t symbol, char* name, size_t name_bytes) {
-  const std::string_view text = reader->table->Name(IdOf(symbol));
+  const std::string_view text = reader == nullptr ? std::string_view() : reader->table->Name(IdOf(symbol));
   CopyText(text, name, name_bytes);
   return text.empty() ? -1 : static_cast<int>(text.size());
 }
 
 int tbr_load(const tbr_reader* reader, int64_t symbol, tbr_quote* quote) {
+  if (reader == nullptr || quote == nullptr) [[unlikely]]
+    return TBR_INVALID;
   Quote loaded;
   switch (reader->table->LoadQuote(IdOf(symbol), &loaded)) {
     case TableReader::Load::kOk:
@@ -121,19 +120,27 @@ double tbr_to_double(tbr_decimal value) {
   return result;
 }
 
-int64_t tbr_age_ns(const tbr_quote* quote) { return SystemClock::ReadMonotonic() - MonoNs{quote->received_ns}; }
+int64_t tbr_age_ns(const tbr_quote* quote) {
+  if (quote == nullptr) return INT64_MAX;
+  return SystemClock::ReadMonotonic() - MonoNs{quote->received_ns};
+}
 
 int64_t tbr_source_age_ns(const tbr_reader* reader, const tbr_quote* quote) {
+  if (reader == nullptr || quote == nullptr) return -1;
   Quote of_source;
   of_source.source = tickbridge::SourceId{quote->source};
   return reader->table->SourceAgeNs(of_source, SystemClock::ReadMonotonic()).value_or(-1);
 }
 
-int tbr_life(const tbr_reader* reader) { return static_cast<int>(reader->table->life(SystemClock::ReadMonotonic())); }
+int tbr_life(const tbr_reader* reader) {
+  if (reader == nullptr) return TBR_INVALID;
+  return static_cast<int>(reader->table->life(SystemClock::ReadMonotonic()));
+}
 
-uint64_t tbr_generation(const tbr_reader* reader) { return reader->table->generation(); }
+uint64_t tbr_generation(const tbr_reader* reader) { return reader == nullptr ? 0 : reader->table->generation(); }
 
 int tbr_wait(const tbr_reader* reader, uint32_t* epoch, int64_t timeout_ns) {
+  if (reader == nullptr || epoch == nullptr) return 0;
   return reader->table->WaitForChange(epoch, timeout_ns) ? 1 : 0;
 }
 

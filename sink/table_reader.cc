@@ -57,18 +57,28 @@ std::unique_ptr<TableReader> TableReader::Open(const std::string& name, OpenResu
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return fail_errno("cannot open the shared table ");
   struct stat info{};
-  void* base = MAP_FAILED;
   const bool plausible =
       ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size >= static_cast<off_t>(SharedTableHeader::kBytes);
-  if (plausible) base = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+  const bool anyone_writes = (info.st_mode & S_IWOTH) != 0;
+  void* base = MAP_FAILED;
+  if (plausible && !anyone_writes) {
+    base = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+  }
   const int map_error = errno;
   ::close(fd);
   if (!plausible) return fail(OpenResult::kNoTable, path + " is not a shared table");
+  if (anyone_writes) {
+    return fail(OpenResult::kAnyoneWrites,
+                path + ": everybody may write it, so anybody could say a price; its mode must be 0640");
+  }
   if (base == MAP_FAILED) {
     errno = map_error;
     return fail_errno("cannot map the shared table ");
   }
   std::unique_ptr<TableReader> reader(new TableReader);
+  reader->path_ = path;
+  reader->device_ = info.st_dev;
+  reader->inode_ = info.st_ino;
   reader->base_ = static_cast<const char*>(base);
   std::memcpy(&reader->layout_, base, sizeof(SharedTableLayout));
   const SharedTableLayout& layout = reader->layout_;
@@ -144,22 +154,25 @@ std::optional<int64_t> TableReader::SourceAgeNs(const Quote& quote, MonoNs now) 
 }
 
 TableReader::Life TableReader::life(MonoNs now) const noexcept {
-  switch (static_cast<SharedTableHeader::State>(header().state.load(std::memory_order_acquire))) {
-    case SharedTableHeader::State::kSuperseded:
-      return Life::kSuperseded;
-    case SharedTableHeader::State::kClosed:
-      return Life::kClosed;
-    default:
-      break;
-  }
+  const auto state = static_cast<SharedTableHeader::State>(header().state.load(std::memory_order_acquire));
+  if (state == SharedTableHeader::State::kSuperseded) return Life::kSuperseded;
+  const bool closed = state == SharedTableHeader::State::kClosed;
   const int64_t beat_ns = header().beat_mono_ns.load(std::memory_order_relaxed);  // a word of its own
-  return now.value - beat_ns > kSilentNs ? Life::kSilent : Life::kAlive;
+  if (!closed && beat_ns >= now.value - kSilentNs) return Life::kAlive;
+  if (IsReplaced()) return Life::kSuperseded;
+  return closed ? Life::kClosed : Life::kSilent;
+}
+
+bool TableReader::IsReplaced() const noexcept {
+  struct stat there{};
+  return ::stat(path_.c_str(), &there) == 0 && (there.st_dev != device_ || there.st_ino != inode_);
 }
 
 uint64_t TableReader::generation() const noexcept { return header().generation.load(std::memory_order_acquire); }
 
 bool TableReader::WaitForChange(uint32_t* epoch, int64_t timeout_ns) const noexcept {
-  const MonoNs deadline = SystemClock::ReadMonotonic() + timeout_ns;
+  const MonoNs begin = SystemClock::ReadMonotonic();
+  const MonoNs deadline = begin + std::clamp<int64_t>(timeout_ns, 0, INT64_MAX - begin.value);
   while (true) {
     const uint32_t now = header().epoch.load(std::memory_order_acquire);
     if (now != *epoch) {

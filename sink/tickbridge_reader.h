@@ -13,7 +13,8 @@
  *
  * Units: prices and sizes are exact decimals, mantissa * 10^exponent. `received_ns` is CLOCK_MONOTONIC of this machine.
  * Threading: all calls but tbr_close, by any number of threads at once. Readers never wait for each other.
- * Errors: codes. Nothing throws, nothing blocks but tbr_wait, and nothing allocates but tbr_open.
+ * Errors: codes. Nothing throws, nothing blocks but tbr_wait, and nothing allocates but tbr_open. A NULL that is not
+ * allowed, also as the reader, is no crash: TBR_INVALID, TBR_NO_SYMBOL, or what each call says.
  * Memory: the table is mapped read-only; a reader can never write. What stands there is checked before it is believed.
  * ABI: the functions and structs of this header do not change within soname version 0.
  */
@@ -46,7 +47,7 @@ enum {
   TBR_ALIVE = 0,
   TBR_SILENT = 1,    /* the bridge has shown no sign of life for two seconds: dead, stopped, or stalled */
   TBR_CLOSED = 2,    /* it ended; the next one takes the table over */
-  TBR_SUPERSEDED = 3 /* the next one made another table: close, and open anew */
+  TBR_SUPERSEDED = 3 /* another table took its place: close, and open anew */
 };
 
 enum { TBR_NO_SYMBOL = -1 };
@@ -87,15 +88,15 @@ typedef struct tbr_quote {
   uint64_t trade_time_ns;
 } tbr_quote;
 
-/* `table`: a name below /dev/shm, or a path with a slash. NULL on an error, whose text is then in `error` (may be
- * NULL), cut to `error_bytes`. */
+/* `table`: a name below /dev/shm, or a path with a slash. A file that everybody may write is refused: anybody could say
+ * a price. NULL on an error, whose text is then in `error` (may be NULL), cut to `error_bytes`. */
 TBR_API tbr_reader* tbr_open(const char* table, char* error, size_t error_bytes);
 /* NULL is allowed. */
 TBR_API void tbr_close(tbr_reader* reader);
 
 /* The number of a symbol, the same while the reader is open; TBR_NO_SYMBOL if it has none yet. */
 TBR_API int64_t tbr_find(const tbr_reader* reader, const char* symbol);
-/* Symbols are numbered from 0 to tbr_symbols - 1. */
+/* Symbols are numbered from 0 to tbr_symbols - 1. 0 of NULL. */
 TBR_API uint32_t tbr_symbols(const tbr_reader* reader);
 /* The name of a symbol, cut to `name_bytes` with its zero byte; 65 hold any. Its length, -1 if there is no such symbol.
  */
@@ -108,17 +109,20 @@ TBR_API int tbr_load(const tbr_reader* reader, int64_t symbol, tbr_quote* quote)
 /* The nearest double. */
 TBR_API double tbr_to_double(tbr_decimal value);
 
-/* Nanoseconds since the newest tick was received. */
+/* Nanoseconds since the newest tick was received; INT64_MAX of NULL. */
 TBR_API int64_t tbr_age_ns(const tbr_quote* quote);
-/* Nanoseconds since its source showed a sign of life; -1 where that source is dead. */
+/* Nanoseconds since its source showed a sign of life; -1 where that source is dead, and of NULL. */
 TBR_API int64_t tbr_source_age_ns(const tbr_reader* reader, const tbr_quote* quote);
 
+/* TBR_ALIVE, TBR_SILENT, TBR_CLOSED or TBR_SUPERSEDED; TBR_INVALID of NULL. Nanoseconds while the bridge lives; else it
+ * also looks, by a system call, whether another file has the table's path by now: nobody marks a table whose bridge was
+ * killed. */
 TBR_API int tbr_life(const tbr_reader* reader);
-/* Another number with each bridge that writes the table. */
+/* Another number with each bridge that writes the table; 0 of NULL. */
 TBR_API uint64_t tbr_generation(const tbr_reader* reader);
 
-/* Sleeps until some quote has changed since `*epoch` (0 at first), `timeout_ns` at most. 1 if one has: `*epoch` then
- * stands for now; 0 if not. */
+/* Sleeps until some quote has changed since `*epoch` (0 at first), `timeout_ns` at most (0 and below: does not sleep;
+ * INT64_MAX: for ever). 1 if one has: `*epoch` then stands for now; 0 if not, and at once where a pointer is NULL. */
 TBR_API int tbr_wait(const tbr_reader* reader, uint32_t* epoch, int64_t timeout_ns);
 
 #ifdef __cplusplus

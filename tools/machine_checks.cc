@@ -21,7 +21,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "core/counters.h"
 #include "core/latest_table.h"
+#include "core/shared_table.h"
 #include "tools/units.h"
 
 namespace tickbridge {
@@ -565,12 +567,14 @@ void Checker::SharedMemory() {
                "the bridge cannot keep its counters there, and does not start", "mount -t tmpfs tmpfs /dev/shm");
   }
   const uint64_t free_bytes = uint64_t{info.f_bavail} * info.f_frsize;
-  // A slot, a name, its length, and at most four cells of the index a symbol; the sources; the counters.
-  const uint64_t needed =
-      uint64_t{config_.table.max_symbols} * (LatestTable::kSlotBytes + 64 + 1 + 32) + (uint64_t{8} << 20);
-  const bool small = free_bytes < needed;
+  const uint64_t table_bytes = SharedTableName(config_).empty() ? 0 : SharedTable::FileBytes(config_.table.max_symbols);
+  const uint64_t needed_bytes = table_bytes + CountersFile::kFileBytes;
+  const bool small = free_bytes < needed_bytes;
+  constexpr uint64_t kMiB = 1 << 20;
   Add("shm.size", small ? Severity::kWarn : Severity::kOk,
-      absl::StrCat("/dev/shm has ", FormatSize(free_bytes >> 20 << 20), " free"),
+      absl::StrCat("/dev/shm has ", FormatSize(free_bytes / kMiB * kMiB),
+                   " free; the shared table and the counters take ",
+                   FormatSize((needed_bytes + kMiB - 1) / kMiB * kMiB)),
       small ? "a new table of table.max_symbols symbols may not fit: the bridge does not start" : "",
       small ? "mount -o remount,size=1G /dev/shm, or a smaller table.max_symbols" : "");
 }

@@ -84,6 +84,27 @@ TEST_F(TableReaderTest, KnowsWhoLives) {
   EXPECT_EQ(reader->life(now), TableReader::Life::kSuperseded);
 }
 
+// As by a bridge that was killed before it could mark the old table, or after somebody removed the file.
+TEST_F(TableReaderTest, KnowsThatItsTableWasReplacedWithoutAWord) {
+  const MonoNs now = SystemClock::ReadMonotonic();
+  const MonoNs later = now + 10 * kNsPerSec;
+  auto writer = std::make_unique<Writer>(path_);
+  const auto reader = TableReader::Open(path_);
+  std::filesystem::remove(path_);
+  EXPECT_EQ(reader->life(now), TableReader::Life::kAlive);
+  EXPECT_EQ(reader->life(later), TableReader::Life::kSilent) << "there is no other one";
+  Writer next(path_, kCapacity, 2'000);
+  next.Quote("B", 200);
+  EXPECT_EQ(reader->life(now), TableReader::Life::kAlive) << "its bridge still writes it";
+  EXPECT_EQ(reader->life(later), TableReader::Life::kSuperseded);
+  writer.reset();
+  EXPECT_EQ(reader->life(now), TableReader::Life::kSuperseded);
+  const auto again = TableReader::Open(path_);
+  ASSERT_NE(again, nullptr);
+  EXPECT_EQ(again->life(now), TableReader::Life::kAlive);
+  EXPECT_NE(again->Find("B"), kNoSymbol);
+}
+
 TEST_F(TableReaderTest, IsTakenOverWithAllThatIsInIt) {
   uint64_t sequence = 0;
   {
@@ -150,6 +171,27 @@ TEST_F(TableReaderTest, RefusesWhatIsNoTableAndASecondWriter) {
   EXPECT_EQ(std::filesystem::status(path_).permissions(), std::filesystem::perms(0640));
 }
 
+TEST_F(TableReaderTest, RefusesAFileThatEverybodyMayWrite) {
+  const Writer writer(path_);
+  TableReader::OpenResult result{};
+  std::string error;
+  ASSERT_EQ(::chmod(path_.c_str(), 0666), 0);
+  EXPECT_EQ(TableReader::Open(path_, &result, &error), nullptr);
+  EXPECT_EQ(result, TableReader::OpenResult::kAnyoneWrites);
+  EXPECT_NE(error.find("everybody may write it"), std::string::npos) << error;
+  ASSERT_EQ(::chmod(path_.c_str(), 0660), 0);
+  EXPECT_NE(TableReader::Open(path_, &result, &error), nullptr) << error;
+}
+
+TEST_F(TableReaderTest, TakesAsManyBytesAsItSays) {
+  for (const uint32_t capacity : {1U, 100U, 65'536U}) {
+    std::filesystem::remove(path_);
+    const Writer writer(path_, capacity);
+    EXPECT_EQ(std::filesystem::file_size(path_), SharedTable::FileBytes(capacity));
+  }
+  EXPECT_EQ(SharedTable::FileBytes(65'536), 34'672'640U);
+}
+
 TEST_F(TableReaderTest, WakesWhoWaits) {
   Writer writer(path_);
   const auto reader = TableReader::Open(path_);
@@ -162,6 +204,30 @@ TEST_F(TableReaderTest, WakesWhoWaits) {
   EXPECT_TRUE(reader->WaitForChange(&epoch, 30 * kNsPerSec));
   waker.join();
   EXPECT_FALSE(reader->WaitForChange(&epoch, kNsPerMs));
+}
+
+// A sum of now and the timeout that left 64 bits would be a deadline anywhere. Should it be one, a change ends the wait
+// for the past, so that the test fails and does not hang.
+TEST_F(TableReaderTest, WaitsForAnyTimeout) {
+  Writer writer(path_);
+  const auto reader = TableReader::Open(path_);
+  uint32_t epoch = writer.shared->header().epoch.load();
+  const auto wake = [&] {
+    writer.shared->header().epoch.fetch_add(1, std::memory_order_release);
+    FutexWakeAll(&writer.shared->header().epoch);
+  };
+  std::atomic<bool> returned{false};
+  std::thread rescuer([&] {
+    const MonoNs deadline = SystemClock::ReadMonotonic() + 10 * kNsPerSec;
+    while (!returned.load() && SystemClock::ReadMonotonic() < deadline) ::usleep(1'000);
+    if (!returned.load()) wake();
+  });
+  EXPECT_FALSE(reader->WaitForChange(&epoch, INT64_MIN));
+  returned = true;
+  rescuer.join();
+  std::thread waker(wake);
+  EXPECT_TRUE(reader->WaitForChange(&epoch, INT64_MAX));
+  waker.join();
 }
 
 // One writer without pause, two readers over a mapping of their own: what they load is never torn.

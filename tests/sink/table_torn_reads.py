@@ -43,8 +43,8 @@ def main(path, reads):
             k = quote["Timestamp"] - BASE_MS
             if quote != whole(symbol, k):
                 sys.exit(f"torn: {symbol} {quote}, not {whole(symbol, k)}")
-            if k < newest[symbol] or k < before - table._base:
-                sys.exit(f"{symbol} went back: {k} after {newest[symbol]}, {before - table._base}")
+            if k < newest[symbol] or k < before - table._view.base:
+                sys.exit(f"{symbol} went back: {k} after {newest[symbol]}, {before - table._view.base}")
             changes += k != newest[symbol]
             newest[symbol] = k
             done += 1

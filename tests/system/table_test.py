@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shared table: what the Python package reads from it beside what stands in Redis; bridges that end, die, and are
 killed while others read."""
+import itertools
 import json
 import os
 import pathlib
 import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 
 import bridge_case
 import harness
 
 sys.path.insert(0, str(harness.ROOT / "tools" / "python"))
+import tickbridge  # noqa: E402
 from tickbridge import LatestTable  # noqa: E402
 
 
@@ -58,6 +62,24 @@ class Table(bridge_case.BridgeCase):
     def in_redis(self, symbol):
         value = self.redis.client.get(f"price:{symbol}:latest")
         return json.loads(value) if value else None
+
+    def closed_table(self):
+        """Of a bridge that has ended: A at 1, B at 2."""
+        bridge, client = self.start()
+        self.send(client, {"symbol": "A", "Last": 1}, {"symbol": "B", "Last": 3}, {"symbol": "B", "Last": 2})
+        table = LatestTable(self.table)
+        harness.wait_until(lambda: "B" in table and table["B"]["Last"] == 2.0, "both came")
+        bridge.stop()
+        return table
+
+    def replace(self):
+        """Puts another table in the place of ours, without a word to it. The first two symbols have changed places."""
+        data = bytearray(pathlib.Path(self.path()).read_bytes())
+        names, _, slots, snapshots = struct.unpack_from("=4Q", data, 40)  # SharedTableLayout
+        for at, size in ((names, 64), (slots, 192), (snapshots, 192)):
+            data[at:at + 2 * size] = data[at + size:at + 2 * size] + data[at:at + size]
+        pathlib.Path(self.path() + ".new").write_bytes(data)
+        os.rename(self.path() + ".new", self.path())
 
     def test_it_shows_what_redis_shows(self):
         bridge, client = self.start()
@@ -157,6 +179,14 @@ class Table(bridge_case.BridgeCase):
         harness.wait_until(lambda: table.alive, "its bridge lives")
         bridge.stop()
 
+    def test_nothing_is_shown_while_the_first_tick_is_written(self):
+        table = self.closed_table()
+        with open(self.path(), "r+b") as f:
+            f.seek(table._view.slots)
+            f.write(struct.pack("=Q", 1))
+        with self.assertRaises(BlockingIOError):
+            table["A"]
+
     def test_who_waits_is_woken_when_the_bridge_ends(self):
         bridge, client = self.start()
         self.send(client, {"symbol": "A", "Last": 1})
@@ -183,6 +213,72 @@ class Table(bridge_case.BridgeCase):
             self.assertTrue(table.wait(harness.DEADLINE_S), "what was read back wakes")
         self.assertEqual(table["A"]["Last"], 1.0)
         bridge.stop()
+
+    def test_a_table_that_was_replaced_without_a_word(self):
+        table = self.closed_table()
+        self.assertEqual(table.life, "closed")
+        moved = self.path() + ".moved"
+        self.addCleanup(lambda: os.path.exists(moved) and os.unlink(moved))
+        os.rename(self.path(), moved)
+        self.assertEqual((table.life, table.refresh()), ("closed", False), "there is no other one")
+        os.rename(moved, self.path())
+        self.replace()
+        self.assertEqual(table.life, "superseded")
+        self.assertTrue(table.refresh())
+        self.assertEqual((table.life, table["A"]["Last"], table["B"]["Last"]), ("closed", 1.0, 2.0))
+
+    def test_a_refresh_beside_reads(self):
+        """What another thread may do between any two lines of a call, a trace function does there: the call that is
+        interrupted, and the one that comes between, show each symbol's own numbers."""
+        table = self.closed_table()
+
+        def read():
+            return table["A"]["Last"], table["B"]["Last"], table.sequence("A"), table.source_age("B"), sorted(table)
+
+        def interrupt(call, between):
+            def trace(frame, event, _):
+                if event == "line" and frame.f_code.co_filename == tickbridge.__file__:
+                    between()
+                return trace
+            sys.settrace(trace)
+            try:
+                return call()
+            finally:
+                sys.settrace(None)
+
+        expected, seen = read(), []
+        self.replace()
+        self.assertTrue(interrupt(table.refresh, lambda: seen.append(read())))
+        self.assertGreater(len(seen), 10)
+        for got in seen:
+            self.assertEqual(got, expected)
+        for line in itertools.count():
+            lines = itertools.count()
+            refreshed = []
+
+            def refresh():
+                if next(lines) == line:
+                    self.replace()
+                    refreshed.append(table.refresh())
+            self.assertEqual(interrupt(read, refresh), expected, f"refreshed before line {line}")
+            if not refreshed:
+                break
+            self.assertEqual(refreshed, [True])
+        self.assertGreater(line, 20)
+
+    def test_the_first_change_of_the_next_table_is_not_missed(self):
+        table = self.closed_table()
+        self.assertTrue(table.wait(0))
+        self.assertFalse(table.wait(0))
+        self.replace()  # it has counted as far as ours
+        self.assertTrue(table.refresh())
+        self.assertTrue(table.wait(0))
+        self.assertFalse(table.wait(0))
+        woken = []
+        other = threading.Thread(target=lambda: woken.append(table.wait(0)))
+        other.start()
+        other.join()
+        self.assertEqual(woken, [True], "what one thread has seen, another has not")
 
     def test_two_bridges_of_one_table(self):
         bridge, client = self.start()
@@ -297,6 +393,23 @@ class Table(bridge_case.BridgeCase):
         self.assertIn("its bridge shows no sign of life", said)
         self.assertIn("its bridge is alive", said)
         bridge.stop()
+
+    def test_a_file_that_everybody_may_write_is_refused(self):
+        table = self.closed_table()
+        os.chmod(self.path(), 0o666)
+        with self.assertRaisesRegex(ValueError, "everybody may write it"):
+            LatestTable(self.table)
+        got = harness.run("get", "A", "--shm", "--set", f"table.shm={self.table}")
+        self.assertEqual(got.returncode, 1)
+        self.assertIn("everybody may write it", got.stderr.decode())
+        # Nor is it taken instead of the old one.
+        self.replace()
+        os.chmod(self.path(), 0o666)
+        with self.assertRaisesRegex(ValueError, "everybody may write it"):
+            table.refresh()
+        self.assertEqual((table.life, table["A"]["Last"]), ("superseded", 1.0))
+        os.chmod(self.path(), 0o640)
+        self.assertTrue(table.refresh())
 
     def test_what_is_no_table_or_makes_no_sense(self):
         # Somebody else's file is left alone; one that is empty, or was a table once, is replaced.

@@ -253,6 +253,19 @@ TEST_F(MachineChecksTest, SeesAQuotaOfTheCgroupOrOneAboveIt) {
   ExpectOnly("cpu.quota", Severity::kBad, "/sys/fs/cgroup/cpu.max: 50000 us");
 }
 
+// Of 65,536 symbols the file has 34,672,640 bytes; the counters have 8 MiB.
+TEST_F(MachineChecksTest, CountsAllThatTheSharedFilesTake) {
+  const auto seen = [&] {
+    for (const Finding& finding : Check()) {
+      if (finding.check == "shm.size") return finding.seen;
+    }
+    return std::string();
+  };
+  EXPECT_TRUE(seen().ends_with("the shared table and the counters take 42MiB")) << seen();
+  config_.table.shm = "";  // private memory
+  EXPECT_TRUE(seen().ends_with("take 8MiB")) << seen();
+}
+
 TEST_F(MachineChecksTest, SeesTooManySpinners) {
   config_.runners[0].cpu = -1;
   config_.runners[0].idle = "spin";
