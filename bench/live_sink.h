@@ -20,6 +20,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/clock.h"
+#include "core/idle_strategy.h"
 #include "sink/lane.h"
 #include "sink/redis_connector.h"
 
@@ -102,9 +103,11 @@ class LiveSink {
     double share = 1.0;
     uint32_t fixed_window = 0;  // 0: it finds its own
     uint32_t max_in_flight = limits::kInFlightDefault;
+    IdleMode idle = IdleMode::kSpin;
   };
 
-  LiveSink(std::unique_ptr<Connector> connector, const Options& options) : classes_(DefaultKeyClasses()) {
+  LiveSink(std::unique_ptr<Connector> connector, const Options& options)
+      : classes_(DefaultKeyClasses()), idle_(options.idle, kMaxParkNs) {
     counters_ = *CountersFile::Create("");
     core_ = {clock_.get(), &symbols_, &table_, &dirty_, &documents_, &sources_, &classes_};
     Lane::Options lane;
@@ -123,7 +126,8 @@ class LiveSink {
     uint64_t cycles = 0;
     uint64_t seen = lane_->counts().writes->Get();
     while (++cycles % 64 != 0 || std::chrono::steady_clock::now() < end) {
-      lane_->DoWork();
+      const int work = lane_->DoWork();
+      idle_.Idle(work, work == 0 ? lane_->RestNs() : 0);
       const uint64_t writes = lane_->counts().writes->Get();
       const MonoNs now = clock_->Now();
       for (; seen < writes; ++seen) {
@@ -138,6 +142,8 @@ class LiveSink {
   Histogram* staleness() const { return lane_->counts().staleness_ns; }
 
  private:
+  static constexpr int64_t kMaxParkNs = 50'000;
+
   void Touch(uint32_t symbol, MonoNs now) {
     table_.Merge(SymbolId{symbol}, LiveTick(++ticks_), {.received = now, .clock = {}});
     dirty_.Mark(0, SymbolId{symbol}, now);
@@ -145,6 +151,7 @@ class LiveSink {
 
   std::unique_ptr<Clock> clock_ = MakeClock();
   std::vector<KeyClass> classes_;
+  IdleStrategy idle_;
   std::unique_ptr<CountersFile> counters_;
   SymbolTable symbols_{kLiveSymbols};
   LatestTable table_{{kLiveSymbols, 0}};

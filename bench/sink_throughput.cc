@@ -3,12 +3,15 @@
 // - a bare probe: a loop that writes pre-encoded SETEX commands and reads the answers, with as many in flight;
 // - where the server has MSETEX, which the sink uses then, the same with MSETEX of 100 keys;
 // - redis-benchmark -c 1 -P 1024, SETEX of a value as long.
-// In turn in one run, several rounds; keys set as the server counted them; each as a ratio to the first probe.
+// In turn in one run, several rounds; keys set as the server counted them; each as a ratio to the first probe; and the
+// writer's CPU time. A sink spins, or, with idle = backoff, sleeps while the server works.
 // With --tls the same through TLS on loopback TCP, without redis-benchmark.
 //
 // With --window the sink keeps so many in flight; without, it finds its own window.
 //
 // usage: sink_throughput [--server PATH] [--tls] [--window N] [--seconds 2] [--rounds 3] [--smoke]
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -46,6 +49,38 @@ void RedisBenchmark(const std::string& socket, Seconds duration, double per_s) {
                    std::string(kProbeValueBytes, 'x'), " >/dev/null 2>&1");
   if (std::system(command.c_str()) != 0) std::fprintf(stderr, "redis-benchmark failed\n");
 }
+
+// Of this process and of those that it waited for.
+double CpuSeconds() {
+  double seconds = 0;
+  for (const int whose : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    rusage usage{};
+    ::getrusage(whose, &usage);
+    for (const timeval& time : {usage.ru_utime, usage.ru_stime}) {
+      seconds += static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    }
+  }
+  return seconds;
+}
+
+// One writer, and what each round of it came to.
+struct Row {
+  template <typename Work>
+  void Measure(const ServerCounts& server, Work work) {
+    const uint64_t before = server.Sets();
+    const double cpu_s = CpuSeconds();
+    per_s.push_back(server.Measure(work));
+    cpu_s_per_million.push_back((CpuSeconds() - cpu_s) * 1e6 / static_cast<double>(server.Sets() - before));
+  }
+  double Rate() const { return Median(per_s); }
+  void Print(double limit) const {
+    std::printf("%-34s %12.0f %8.3f %18.3f\n", name, Rate(), Rate() / limit, Median(cpu_s_per_million));
+  }
+
+  const char* name;
+  std::vector<double> per_s = {};
+  std::vector<double> cpu_s_per_million = {};
+};
 
 // A server on loopback with a certificate of its own making, at `cert`.
 RedisTarget TlsTarget(const std::string& cert) {
@@ -120,6 +155,7 @@ int main(int argc, char** argv) {
     target.kind = RedisTarget::Kind::kUnix;
     target.unix_path = redis->socket();
   }
+  ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);  // as a runner does
   const bool two_cpus = ::sysconf(_SC_NPROCESSORS_ONLN) >= 2;
   if (two_cpus) {
     PinTo(0, redis->pid());
@@ -131,41 +167,41 @@ int main(int argc, char** argv) {
   for (uint32_t i = 0; i < kLiveSymbols; ++i) keys[i] = absl::StrCat("price:", LiveSymbolName(i), ":latest");
   const ProbeCommands setex = ProbeSetex(keys);
   const ProbeCommands msetex = ProbeMsetex(keys, kBatchKeys);
-  std::vector<double> probe;
-  std::vector<double> batch_probe;
-  std::vector<double> sink;
-  std::vector<double> half;
-  std::vector<double> benchmark;
-  LiveSink full(LiveConnector(target), {.share = 1.0, .fixed_window = window});
+  LiveSink spinning(LiveConnector(target), {.share = 1.0, .fixed_window = window});
   // Refused for its arguments where it is known.
   const bool batches = redis->Call({"MSETEX"}).find("unknown") == std::string::npos;
+  Row probe{"bare probe, 1024 in flight"};
+  Row batch_probe{"bare MSETEX probe, by 100"};
+  Row sink{"tickbridge sink, share = 1.0"};
+  Row sleeping{"the same, idle = backoff"};
+  Row half{"share = 0.5, idle = backoff"};
+  Row benchmark{"redis-benchmark -c 1 -P 1024"};
   for (int round = 0; round < rounds; ++round) {
-    probe.push_back(server.Measure([&] { BareProbe(target, context.get(), setex, duration); }));
-    if (batches) batch_probe.push_back(server.Measure([&] { BareProbe(target, context.get(), msetex, duration); }));
-    sink.push_back(server.Measure([&] { full.Run(duration); }));
-    if (!tls) benchmark.push_back(server.Measure([&] { RedisBenchmark(redis->socket(), duration, probe.back() / 2); }));
+    probe.Measure(server, [&] { BareProbe(target, context.get(), setex, duration); });
+    if (batches) batch_probe.Measure(server, [&] { BareProbe(target, context.get(), msetex, duration); });
+    sink.Measure(server, [&] { spinning.Run(duration); });
+    if (!tls) benchmark.Measure(server, [&] { RedisBenchmark(redis->socket(), duration, probe.per_s.back() / 2); });
   }
-  LiveSink shared(LiveConnector(target), {.share = 0.5});
-  for (int round = 0; round < rounds; ++round) half.push_back(server.Measure([&] { shared.Run(duration); }));
+  // Each sink ends the connections of the one before: they have the same name.
+  const auto measure = [&](Row* row, double share) {
+    LiveSink one(LiveConnector(target),
+                 {.share = share, .fixed_window = share < 1 ? 0 : window, .idle = IdleMode::kBackoff});
+    for (int round = 0; round < rounds; ++round) row->Measure(server, [&] { one.Run(duration); });
+  };
+  measure(&sleeping, 1.0);
+  measure(&half, 0.5);
   if (tls) {
     std::remove((target.tls_options.ca).c_str());
     std::remove((target.tls_options.ca + ".key").c_str());
   }
-  const double limit = Median(probe);
   std::printf("Redis %s, %u symbols, value of %zu bytes, %d rounds of %.2f s, medians, %s\n",
               tls ? "through TLS on loopback" : "on a Unix socket", kLiveSymbols, kProbeValueBytes, rounds, seconds,
               two_cpus ? "Redis on CPU 0, writer on CPU 1" : "not pinned");
-  std::printf("%-34s %12s %8s\n", "writer", "keys/s", "ratio");
-  const auto row = [&](const char* name, double rate) {
-    std::printf("%-34s %12.0f %8.3f\n", name, rate, rate / limit);
-  };
-  row("bare probe, 1024 in flight", limit);
-  if (batches) row("bare MSETEX probe, by 100", Median(batch_probe));
-  row("tickbridge sink, share = 1.0", Median(sink));
-  row("tickbridge sink, share = 0.5", Median(half));
-  if (batches) std::printf("tickbridge (share = 1.0) is %.2f x the MSETEX probe\n", Median(sink) / Median(batch_probe));
-  if (tls) return Median(sink) > 0 ? 0 : 1;
-  row("redis-benchmark -c 1 -P 1024", Median(benchmark));
-  std::printf("tickbridge (share = 1.0) is %.2f x redis-benchmark\n", Median(sink) / Median(benchmark));
-  return Median(sink) > 0 ? 0 : 1;
+  std::printf("%-34s %12s %8s %18s\n", "writer", "keys/s", "ratio", "its CPU s/million");
+  for (const Row* row : {&probe, &batch_probe, &sink, &sleeping, &half, &benchmark}) {
+    if (!row->per_s.empty()) row->Print(probe.Rate());
+  }
+  if (batches) std::printf("tickbridge (share = 1.0) is %.2f x the MSETEX probe\n", sink.Rate() / batch_probe.Rate());
+  if (!tls) std::printf("tickbridge (share = 1.0) is %.2f x redis-benchmark\n", sink.Rate() / benchmark.Rate());
+  return sink.Rate() > 0 ? 0 : 1;
 }

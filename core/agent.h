@@ -3,6 +3,7 @@
 // simulation steps the same agents by hand.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 namespace tickbridge {
@@ -13,6 +14,12 @@ class Agent {
 
   // Does what there is to do, without blocking, and returns how much that was. 0: nothing, the runner may idle.
   virtual int DoWork() noexcept = 0;
+
+  // Between duty cycles, where none of them found work: for how long there will be none here, as far as is known, since
+  // what this agent waits for takes its time. A runner that may sleep does so at once then, and does not look out
+  // first. 0: work may come at any moment. kNoSay: it comes from others, so that they know.
+  static constexpr int64_t kNoSay = INT64_MAX;
+  virtual int64_t RestNs() const noexcept { return kNoSay; }
 
   virtual std::string_view name() const = 0;
 

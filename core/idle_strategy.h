@@ -19,7 +19,8 @@ namespace tickbridge {
 enum class IdleMode : uint8_t {
   kSpin,     // never gives the core away: the lowest latency, for a core of its own
   kYield,    // lets others run, and comes back at once
-  kBackoff,  // spins a little, yields a little, then sleeps longer and longer up to a bound
+  kBackoff,  // spins a little, yields a little, then sleeps longer and longer up to a bound; at once where that is
+             // known to cost nothing
 };
 
 class IdleStrategy {
@@ -27,7 +28,8 @@ class IdleStrategy {
   // `max_park_ns` bounds one sleep of kBackoff; 0 or less: it does not sleep, it yields.
   IdleStrategy(IdleMode mode, int64_t max_park_ns) : mode_(mode), max_park_ns_(max_park_ns) {}
 
-  void Idle(int work_done) noexcept {
+  // `rest_ns`: for as long nothing will come (Agent::RestNs).
+  void Idle(int work_done, int64_t rest_ns = 0) noexcept {
     if (work_done > 0) {
       idle_cycles_ = 0;
       park_ns_ = kMinParkNs;
@@ -38,6 +40,7 @@ class IdleStrategy {
       ::sched_yield();
       return;
     }
+    if (rest_ns >= kRestMinNs && max_park_ns_ > 0) return Sleep(std::min(rest_ns, max_park_ns_));
     if (idle_cycles_ < kSpins) {
       ++idle_cycles_;
       return Pause();
@@ -47,9 +50,7 @@ class IdleStrategy {
       ::sched_yield();
       return;
     }
-    const int64_t park_ns = std::min(park_ns_, max_park_ns_);
-    const timespec park{static_cast<time_t>(park_ns / kNsPerSec), static_cast<long>(park_ns % kNsPerSec)};
-    ::nanosleep(&park, nullptr);
+    Sleep(std::min(park_ns_, max_park_ns_));
     park_ns_ = std::min(park_ns_ * 2, max_park_ns_);
   }
 
@@ -57,7 +58,13 @@ class IdleStrategy {
   static constexpr int kSpins = 100;
   static constexpr int kYields = 10;
   static constexpr int64_t kMinParkNs = 1'000;
+  // About what falling asleep and waking costs.
+  static constexpr int64_t kRestMinNs = 5'000;
 
+  static void Sleep(int64_t ns) noexcept {
+    const timespec park{static_cast<time_t>(ns / kNsPerSec), static_cast<long>(ns % kNsPerSec)};
+    ::nanosleep(&park, nullptr);
+  }
   static void Pause() noexcept {
 #if defined(__x86_64__)
     __builtin_ia32_pause();

@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <future>
 #include <system_error>
@@ -109,6 +110,12 @@ absl::Status Runner::Prepare() const {
   return absl::OkStatus();
 }
 
+int64_t Runner::RestNs() const noexcept {
+  int64_t rest_ns = Agent::kNoSay;
+  for (const Agent* agent : agents_) rest_ns = std::min(rest_ns, agent->RestNs());
+  return rest_ns == Agent::kNoSay ? 0 : rest_ns;
+}
+
 void Runner::Loop() noexcept {
   for (Agent* agent : agents_) agent->OnStart();
   IdleStrategy idle(options_.idle, options_.max_park_ns);
@@ -124,7 +131,7 @@ void Runner::Loop() noexcept {
       cycle_ns_max_.store(cycle_ns_max, std::memory_order_relaxed);
     }
     cycles_.store(++cycles, std::memory_order_relaxed);
-    idle.Idle(work);
+    idle.Idle(work, work == 0 && options_.idle == IdleMode::kBackoff ? RestNs() : 0);
     begin = work > 0 ? end : clock_->Now();  // a busy runner reads its clock once a cycle
   }
   for (Agent* agent : agents_) agent->OnClose();

@@ -51,6 +51,7 @@ class Runner {
 
  private:
   absl::Status Prepare() const;
+  int64_t RestNs() const noexcept;
   void Loop() noexcept;
 
   const Options options_;

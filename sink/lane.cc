@@ -138,6 +138,11 @@ int Lane::DoWork() noexcept {
   return work;
 }
 
+int64_t Lane::RestNs() const noexcept {
+  if (transport_ == nullptr || stalled_ || !outbox_.Unsent().empty()) return 0;
+  return pacer_.RestNs(outbox_.commands(), core_.clock->Now());
+}
+
 bool Lane::Quiet() const {
   return outbox_.empty() && prices_.Idle() && documents_.Idle() && core_.documents->Empty(options_.index) &&
          core_.dirty->Empty(options_.index);

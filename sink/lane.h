@@ -75,6 +75,7 @@ class Lane final : public Agent {
   ~Lane() override;
 
   int DoWork() noexcept override;
+  int64_t RestNs() const noexcept override;
   std::string_view name() const override { return name_; }
 
   const LaneCounts& counts() const { return counts_; }

@@ -43,15 +43,36 @@ class Pacer {
     if (in_flight != 0 || now < next_turn_) return 0;
     // As much as keeps the server busy for kTurnNs, and on a long line, where the round trip itself is a pause, for the
     // share of that.
-    const double busy_ns = kTurnNs + share_ * round_trip_ns();
+    const double busy_ns = static_cast<double>(kTurnNs) + share_ * round_trip_ns();
     return static_cast<uint32_t>(std::clamp(busy_ns / cost_ns_,
                                             static_cast<double>(std::min(kTurnCommandsMin, window_max_)),
                                             static_cast<double>(window_max_)));
   }
 
+  // For how long it would be of no use to look for answers, or to send; 0 where nothing is known. Of a turn half of the
+  // time that it should take: its answers are what it is measured by. A full window may be half empty then, which
+  // leaves the server enough for who oversleeps.
+  int64_t RestNs(uint32_t in_flight, MonoNs now) const {
+    if (!saturates()) {
+      if (batch_ == 0) return std::max<int64_t>(next_turn_ - now, 0);
+      if (turn_left_ != 0 || batch_ <= kLoneCommands) return 0;
+      const auto expected_ns = static_cast<int64_t>(round_trip_ns() + batch_ * cost_ns_);
+      return std::max<int64_t>((batch_sent_ + expected_ns - now) / 2, 0);
+    }
+    const uint32_t window = window_.size();
+    const uint32_t room = window - std::min(in_flight, window);
+    if (room >= window / kRefillPart) return 0;
+    const double wait_ns = (window / 2 - room) * (answers_ns_ / std::max(answers_, 1.0));
+    return std::max<int64_t>(static_cast<int64_t>(wait_ns) - (now - answered_), 0);
+  }
+
   // `commands` of the `allowance` that was just given. A turn may take several duty cycles.
   void OnSent(uint32_t commands, uint32_t allowance, MonoNs now) {
-    if (batch_ == 0) batch_sent_ = now;
+    if (batch_ == 0) {
+      batch_sent_ = now;
+      // Who overslept a little gets it back.
+      turn_began_ = now - next_turn_ < kTurnNs ? next_turn_ : now;
+    }
     batch_ += commands;
     turn_left_ = allowance - std::min(allowance, commands);
   }
@@ -63,7 +84,13 @@ class Pacer {
   }
   // `in_flight`: with those that are answered now.
   void OnReplies(uint32_t commands, uint32_t in_flight, MonoNs now) {
-    if (saturates()) window_.OnAnswered(commands, in_flight, now);
+    if (!saturates()) return;
+    window_.OnAnswered(commands, in_flight, now);
+    if (answered_.value != 0) {
+      answers_ += commands - answers_ / kAnswersKept;
+      answers_ns_ += static_cast<double>(now - answered_) - answers_ns_ / kAnswersKept;
+    }
+    answered_ = now;
   }
   // All that was sent is answered.
   void OnAnswered(MonoNs now) {
@@ -75,7 +102,7 @@ class Pacer {
       MeasureCost(std::clamp((took_ns - round_trip_ns()) / batch_, kCostNsMin, kCostNsMax));
     }
     const double busy_ns = batch_ * cost_ns_;
-    next_turn_ = batch_sent_ + std::max(now - batch_sent_, static_cast<int64_t>(busy_ns / share_));
+    next_turn_ = std::max(now, turn_began_ + static_cast<int64_t>(busy_ns / share_));
     if (batch_ <= kLoneCommands) next_turn_ = now;
     batch_ = turn_left_ = 0;
   }
@@ -86,6 +113,8 @@ class Pacer {
     cost_ns_ = kCostNsAtFirst;
     least_ns_ = before_ns_ = kCostNsMax;
     least_trip_ns_ = trip_before_ns_ = kNoTrip;
+    answers_ = answers_ns_ = 0;
+    answered_ = MonoNs{};
     window_.OnDisconnected();
   }
 
@@ -125,7 +154,7 @@ class Pacer {
   }
 
   static constexpr uint32_t kRefillPart = 4;
-  static constexpr double kTurnNs = 60'000;
+  static constexpr int64_t kTurnNs = 60'000;
   // As many are sent in a turn even where the estimate says less: fewer would measure the line, not the server.
   static constexpr uint32_t kTurnCommandsMin = 64;
   static constexpr uint32_t kMeasuredBatches = 64;
@@ -137,10 +166,14 @@ class Pacer {
   static constexpr int64_t kProbeIntervalNs = 200 * kNsPerMs;
   static constexpr double kProbeRoundTrips = 20;
   static constexpr double kNoTrip = 1e18;
+  static constexpr double kAnswersKept = 8;  // readings of answers that the mean goes over, about
 
   const double share_;
   const uint32_t window_max_;
   Window window_;
+  double answers_ = 0;     // of the last readings, where it saturates, and
+  double answers_ns_ = 0;  // how long they took
+  MonoNs answered_;
   double least_trip_ns_ = kNoTrip;   // since trips_began_
   double trip_before_ns_ = kNoTrip;  // of the time before
   MonoNs trips_began_;
@@ -152,6 +185,7 @@ class Pacer {
   uint32_t batch_ = 0;      // sent in this turn
   uint32_t turn_left_ = 0;  // may still be sent in it
   MonoNs batch_sent_;
+  MonoNs turn_began_;  // when it should have been sent
   MonoNs next_turn_;
 };
 

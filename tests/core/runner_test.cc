@@ -249,6 +249,53 @@ TEST(IdleStrategy, BacksOffUntilThereIsWork) {
   EXPECT_LT(least_ns, 5 * kNsPerMs) << "work makes it spin again";
 }
 
+TEST(IdleStrategy, RestsAtOnceButNoLongerThanItMayPark) {
+  const auto slept_ns = [](IdleMode mode, int64_t max_park_ns, int64_t rest_ns, int work) {
+    IdleStrategy idle(mode, max_park_ns);
+    const MonoNs begin = SystemClock::ReadMonotonic();
+    idle.Idle(work, rest_ns);
+    return SystemClock::ReadMonotonic() - begin;
+  };
+  EXPECT_GE(slept_ns(IdleMode::kBackoff, kNsPerSec, 20 * kNsPerMs, 0), 20 * kNsPerMs);
+  EXPECT_GE(slept_ns(IdleMode::kBackoff, 20 * kNsPerMs, 3'600 * kNsPerSec, 0), 20 * kNsPerMs);
+  // An hour would be noticed.
+  EXPECT_LT(slept_ns(IdleMode::kBackoff, 3'600 * kNsPerSec, 3'600 * kNsPerSec, 1), 60 * kNsPerSec);
+  EXPECT_LT(slept_ns(IdleMode::kBackoff, 0, 3'600 * kNsPerSec, 0), 60 * kNsPerSec);
+  EXPECT_LT(slept_ns(IdleMode::kSpin, 3'600 * kNsPerSec, 3'600 * kNsPerSec, 0), 60 * kNsPerSec);
+}
+
+TEST(Runner, RestsOnlyWhereAllWhoKnowAgree) {
+  struct Waiting final : Agent {
+    explicit Waiting(int64_t rest_ns) : rest(rest_ns) {}
+    int DoWork() noexcept override {
+      cycles.fetch_add(1, std::memory_order_relaxed);
+      return 0;
+    }
+    int64_t RestNs() const noexcept override { return rest; }
+    std::string_view name() const override { return "waiting"; }
+    const int64_t rest;
+    std::atomic<uint64_t> cycles{0};
+  };
+  SystemClock clock;
+  const auto cycles_in_a_while = [&](std::vector<Agent*> agents, const Waiting& counted) {
+    Runner runner({.name = "main", .idle = IdleMode::kBackoff, .max_park_ns = 40 * kNsPerMs}, std::move(agents),
+                  &clock);
+    EXPECT_TRUE(runner.Start().ok());
+    const MonoNs end = clock.Now() + 200 * kNsPerMs;
+    while (clock.Now() < end) std::this_thread::yield();
+    runner.Stop();
+    runner.Join();
+    return counted.cycles.load();
+  };
+  Waiting blocked(kNsPerSec);
+  Waiting silent(Agent::kNoSay);
+  EXPECT_LE(cycles_in_a_while({&blocked, &silent}, blocked), 10u);
+  Waiting alert(0);
+  EXPECT_GE(cycles_in_a_while({&blocked, &alert}, alert), 50u) << "spins and yields first";
+  Waiting alone(Agent::kNoSay);
+  EXPECT_GE(cycles_in_a_while({&alone}, alone), 50u);
+}
+
 TEST(IdleStrategy, SleepsWholeSecondsAndNotAtAllWhenForbidden) {
   IdleStrategy never(IdleMode::kBackoff, 0);
   for (int i = 0; i < 300; ++i) {

@@ -49,7 +49,8 @@ class Sender {
         commands += sent;
       }
       if (sent == 0) {
-        now = now + 1'000;
+        const int64_t rest_ns = oversleeps_ns != 0 ? pacer.RestNs(0, now) : 0;
+        now = now + (rest_ns != 0 ? rest_ns + oversleeps_ns : 1'000);
         continue;
       }
       now = now + server.round_trip_ns + sent * server.cost_ns + (chance(random) < server.noise ? server.noise_ns : 0);
@@ -60,6 +61,7 @@ class Sender {
   }
 
   Pacer pacer;
+  int64_t oversleeps_ns = 0;  // 0: does not sleep
   MonoNs now{kNsPerSec};
   uint64_t probes = 0;
   uint64_t commands = 0;
@@ -134,6 +136,34 @@ TEST(Pacer, ATurnEndsWhereTheFeedDoes) {
   EXPECT_EQ(pacer.Allowance(allowance / 2, now), allowance - allowance / 2);
   pacer.OnFeedLimited();
   EXPECT_EQ(pacer.Allowance(allowance / 2, now), 0u);
+}
+
+TEST(Pacer, RestsWhileTheServerIsBusyForSure) {
+  Pacer pacer(1.0, 100, /*fixed=*/true);
+  MonoNs now{kNsPerSec};
+  EXPECT_EQ(pacer.RestNs(0, now), 0) << "there is room";
+  EXPECT_EQ(pacer.RestNs(100, now), 0) << "nothing is known yet";
+  for (int i = 0; i < 50; ++i) pacer.OnReplies(10, 100, now = now + 10'000);
+  EXPECT_NEAR(static_cast<double>(pacer.RestNs(100, now)), 50'000, 5'000) << "until half of it is answered";
+  EXPECT_NEAR(static_cast<double>(pacer.RestNs(80, now)), 30'000, 5'000);
+  EXPECT_NEAR(static_cast<double>(pacer.RestNs(80, now + 20'000)), 10'000, 5'000);
+  EXPECT_EQ(pacer.RestNs(80, now + 40'000), 0) << "they are late";
+  EXPECT_EQ(pacer.RestNs(75, now), 0);
+  pacer.OnDisconnected();
+  EXPECT_EQ(pacer.RestNs(100, now), 0);
+}
+
+// Whoever sleeps in the pauses wakes late: the share is the same.
+TEST(Pacer, TakesItsShareAlsoWhereItOversleeps) {
+  for (const double share : {0.3, 0.5}) {
+    Sender punctual(share);
+    const double taken = punctual.Run({.cost_ns = 600}, kNsPerSec);
+    Sender sleepy(share);
+    sleepy.oversleeps_ns = 25'000;
+    const double taken_too = sleepy.Run({.cost_ns = 600}, kNsPerSec);
+    EXPECT_LE(taken_too, share * 1.05) << share;
+    EXPECT_GE(taken_too, taken * 0.95) << share;
+  }
 }
 
 TEST(Pacer, RefillsAFullWindowAPartAtATimeWhereItSaturates) {
