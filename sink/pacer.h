@@ -50,12 +50,12 @@ class Pacer {
   }
 
   // For how long it would be of no use to look for answers, or to send; 0 where nothing is known. Of a turn half of the
-  // time that it should take: its answers are what it is measured by. A full window may be half empty then, which
-  // leaves the server enough for who oversleeps.
+  // time that it should take, and of some nothing: they are measured by their answers, and who oversleeps sees them
+  // late. A full window may be half empty then, which leaves the server enough.
   int64_t RestNs(uint32_t in_flight, MonoNs now) const {
     if (!saturates()) {
       if (batch_ == 0) return std::max<int64_t>(next_turn_ - now, 0);
-      if (turn_left_ != 0 || batch_ <= kLoneCommands) return 0;
+      if (turn_left_ != 0 || batch_ <= kLoneCommands || turns_ % kWatchedTurn == 0) return 0;
       const auto expected_ns = static_cast<int64_t>(round_trip_ns() + batch_ * cost_ns_);
       return std::max<int64_t>((batch_sent_ + expected_ns - now) / 2, 0);
     }
@@ -105,6 +105,7 @@ class Pacer {
     next_turn_ = std::max(now, turn_began_ + static_cast<int64_t>(busy_ns / share_));
     if (batch_ <= kLoneCommands) next_turn_ = now;
     batch_ = turn_left_ = 0;
+    ++turns_;
   }
 
   // The next connection may be to another server, on another line.
@@ -158,6 +159,7 @@ class Pacer {
   // As many are sent in a turn even where the estimate says less: fewer would measure the line, not the server.
   static constexpr uint32_t kTurnCommandsMin = 64;
   static constexpr uint32_t kMeasuredBatches = 64;
+  static constexpr uint32_t kWatchedTurn = 8;
   static constexpr double kCostNsMin = 100;
   static constexpr double kCostNsMax = 1'000'000;
   static constexpr double kCostNsAtFirst = 1'000;  // until there is a measurement
@@ -184,6 +186,7 @@ class Pacer {
   uint32_t measured_ = 0;
   uint32_t batch_ = 0;      // sent in this turn
   uint32_t turn_left_ = 0;  // may still be sent in it
+  uint32_t turns_ = 0;
   MonoNs batch_sent_;
   MonoNs turn_began_;  // when it should have been sent
   MonoNs next_turn_;
