@@ -19,7 +19,7 @@ LIBRARY = BUILD / "libtickbridge_publisher.so"
 STATIC = BUILD / "libtickbridge_publisher.a"
 EXAMPLES = harness.ROOT / "examples"
 SYMBOLS = 20
-KILLS = 1000 if os.environ.get("TICKBRIDGE_LONG") else 300
+KILLS = 1000
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 # Places in the header, see feed/ring.h.
 VERSION_AT = 8
