@@ -5,6 +5,7 @@ private redis-server on a Unix socket, a bridge between.
 
 usage: python_reader.py [--rounds 5] [--smoke]     TICKBRIDGE: the binary; else build/release/bin/tickbridge
 """
+import glob
 import json
 import os
 import socket
@@ -71,8 +72,8 @@ def main():
     finally:
         bridge.close()
         server.close()
-        if os.path.exists("/dev/shm/" + table_name):
-            os.unlink("/dev/shm/" + table_name)
+        for path in glob.glob(f"/dev/shm/*{table_name}*"):  # its table, counters and lock
+            os.unlink(path)
 
 
 if __name__ == "__main__":

@@ -107,6 +107,12 @@ absl::StatusOr<std::unique_ptr<SharedTable>> SharedTable::Open(const Options& op
       if (!S_ISREG(info.st_mode)) return absl::FailedPreconditionError(options.path + " is not a plain file");
       // Somebody put another file in its place before we had the lock.
       if (!IsStillAt(before.get(), options.path)) continue;
+      // Who made it has it open, perhaps, whatever its mode is from now on.
+      if (info.st_uid != ::geteuid() && info.st_uid != options.ownership.owner) {
+        return absl::FailedPreconditionError(absl::StrCat(options.path, " belongs to user ", info.st_uid,
+                                                          ", who could write into it; remove it, or set another "
+                                                          "table.shm"));
+      }
       // Of whatever version and boot: the beginning stays.
       uint64_t magic = 0;
       if (info.st_size != 0 &&

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prints the latest bid and ask of a symbol, and each change of it. usage: reader TABLE SYMBOL [SECONDS] */
+#define _POSIX_C_SOURCE 199309L /* clock_gettime */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "tickbridge_reader.h"
 
@@ -13,12 +15,18 @@ static void print_side(const char* name, const tbr_quote* quote, int field) {
   }
 }
 
+static double now_s(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 int main(int argc, char** argv) {
   if (argc < 3) {
     fprintf(stderr, "usage: reader TABLE SYMBOL [SECONDS]\n");
     return 2;
   }
-  double left_s = argc > 3 ? atof(argv[3]) : 0;
+  const double seconds = argc > 3 ? atof(argv[3]) : 0;
   char error[256];
   tbr_reader* reader = tbr_open(argv[1], error, sizeof error);
   if (reader == NULL) {
@@ -26,6 +34,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   const int64_t step_ns = 100 * 1000 * 1000;
+  const double end_s = now_s() + seconds;
   uint32_t epoch = 0;
   uint64_t seen = 0;
   int64_t symbol = TBR_NO_SYMBOL;
@@ -49,9 +58,9 @@ int main(int argc, char** argv) {
         epoch = 0;
       }
     }
-    if (left_s > 0) tbr_wait(reader, &epoch, step_ns);
-    left_s -= 0.1;
-  } while (left_s > 0);
+    if (seconds > 0) tbr_wait(reader, &epoch, step_ns);
+  } while (now_s() < end_s);
   tbr_close(reader);
+  if (seen == 0) fprintf(stderr, "reader: no quote of %s\n", argv[2]);
   return seen == 0;
 }

@@ -62,7 +62,8 @@ class Pacer {
     const uint32_t window = window_.size();
     const uint32_t room = window - std::min(in_flight, window);
     if (room >= window / kRefillPart) return 0;
-    const double wait_ns = (window / 2 - room) * (answers_ns_ / std::max(answers_, 1.0));
+    const uint32_t awaited = window / 2 - room;
+    const double wait_ns = awaited * (answers_ns_ / std::max(answers_, 1.0));
     return std::max<int64_t>(static_cast<int64_t>(wait_ns) - (now - answered_), 0);
   }
 

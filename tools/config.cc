@@ -806,6 +806,8 @@ std::vector<std::string> ConfigKeys() {
 
 std::string SharedTableName(const Config& config) {
   if (config.table.shm.has_value()) return *config.table.shm;
+  // What was played into a Redis that is gone is not for the next bridge.
+  if (config.redis.url == "embedded") return "";
   return config.instance == "main" ? "tickbridge" : "tickbridge-" + config.instance;
 }
 

@@ -44,7 +44,8 @@ struct RedisConfig {
 struct TableConfig {
   uint32_t max_symbols = limits::kSymbolsDefault;
   uint32_t max_documents = limits::kDocumentsDefault;
-  // The shared table's name below /dev/shm; empty: private memory. Not set: "tickbridge", with "-INSTANCE" behind it
+  // The shared table's name below /dev/shm; empty: private memory. Not set: none before an embedded Redis, else
+  // "tickbridge", with "-INSTANCE" behind it
   // for every instance but "main".
   std::optional<std::string> shm;
   std::string owner;  // of the table's file, user and group, by name or number; empty: the bridge's own

@@ -71,7 +71,9 @@ int CommandReplay(const GlobalOptions& global, const ReplayOptions& options) {
   if (absl::Status read = (*bridge)->feed_status(); !interrupted && !read.ok()) return ExplainStart(read);
   const bool whole = drained == DrainEnd::kDelivered && summary.pending == 0 && summary.failed == 0 &&
                      summary.expired == 0 && !interrupted;
-  return whole && printed ? kExitOk : kExitFailed;
+  // Another format, or a table that knows newer ones: nothing of it went anywhere.
+  const bool in_vain = summary.rejected_total() != 0 && summary.accepted == 0;
+  return whole && !in_vain && printed ? kExitOk : kExitFailed;
 }
 
 }  // namespace tickbridge

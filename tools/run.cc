@@ -64,7 +64,10 @@ int CheckConfig(const GlobalOptions& global) {
 
 std::string PlaceOf(const FeedConfig& feed) {
   if (feed.type == "synth") return absl::StrCat(feed.symbols, " symbols, ", feed.rate, " ticks/s");
-  const std::string& place = feed.type == "tcp" ? feed.address : feed.type == "udp" ? feed.a : feed.path;
+  const std::string& place = feed.type == "tcp"    ? feed.address
+                             : feed.type == "udp"  ? feed.a
+                             : feed.folder.empty() ? feed.path
+                                                   : feed.folder;
   return absl::StrCat(place, feed.interface.empty() ? "" : absl::StrCat(" through ", feed.interface));
 }
 

@@ -17,7 +17,7 @@ grep -q "No such file" "$work/said"
 PYTHONPATH="$work/prefix/share/tickbridge/python" /usr/bin/python3 -c "import tickbridge"
 # The publisher's library, by pkg-config and by nothing else of tickbridge.
 export PKG_CONFIG_PATH=$(dirname "$(find "$work/prefix" -name tickbridge_publisher.pc)")
-read -ra flags <<<"$(pkg-config --define-variable=prefix="$work/prefix" --cflags --libs tickbridge_publisher)"
+read -ra flags <<<"$(pkg-config --cflags --libs tickbridge_publisher)"
 gcc -std=c11 -Wall -Wextra -Werror "$here/../../examples/publisher.c" "${flags[@]}" -o "$work/publisher"
-LD_LIBRARY_PATH=$(pkg-config --define-variable=prefix="$work/prefix" --variable=libdir tickbridge_publisher) \
+LD_LIBRARY_PATH=$(pkg-config --variable=libdir tickbridge_publisher) \
   "$work/publisher" "$work/example.ring" 10

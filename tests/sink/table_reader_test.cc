@@ -419,6 +419,21 @@ TEST_F(TableReaderTest, ShowsItselfToItsGroupOnly) {
 }
 
 // Whatever stands behind the header's layout, a reader neither crashes nor runs on for ever; nor does the next bridge.
+TEST_F(TableReaderTest, ABridgeGoesOnWithNoFileOfAnotherUser) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can make a file another user's";
+  Writer(path_).Quote("A", 1);
+  constexpr uid_t kSomebody = 65'533;
+  ASSERT_EQ(::chown(path_.c_str(), kSomebody, ::getegid()), 0);
+  SharedTable::Options options{path_, kCapacity, 2'000};
+  const absl::Status refused = SharedTable::Open(options).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+  EXPECT_NE(refused.message().find("belongs to user 65533"), std::string_view::npos) << refused.message();
+  options.ownership.owner = kSomebody;
+  const auto given = SharedTable::Open(options);
+  ASSERT_TRUE(given.ok()) << given.status().message();
+  EXPECT_TRUE((*given)->adopted());
+}
+
 TEST_F(TableReaderTest, BelievesNothingThatIsScribbled) {
   const uint64_t seed = std::random_device{}();
   SCOPED_TRACE(seed);

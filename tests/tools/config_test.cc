@@ -305,6 +305,8 @@ TEST_F(ConfigTest, NamesTheSharedTableAfterTheInstance) {
   EXPECT_EQ(SharedTableName(Load("[bridge]\ninstance = \"b\"\n").config), "tickbridge-b");
   EXPECT_EQ(SharedTableName(Load("[bridge]\ninstance = \"b\"\n[table]\nshm = \"t\"\n").config), "t");
   EXPECT_EQ(SharedTableName(Load("[table]\nshm = \"\"\n").config), "");
+  EXPECT_EQ(SharedTableName(Load("[redis]\nurl = \"embedded\"\n").config), "");
+  EXPECT_EQ(SharedTableName(Load("[redis]\nurl = \"embedded\"\n[table]\nshm = \"t\"\n").config), "t");
   ExpectError("[table]\nshm = \"a/b\" # HERE\n", {"table.shm", "plain name"});
 }
 
