@@ -95,6 +95,7 @@ class Pacer {
   }
   // All that was sent is answered.
   void OnAnswered(MonoNs now) {
+    answered_ = MonoNs{};  // the time until the next answer is the feed's
     if (batch_ == 0) return;
     const double took_ns = static_cast<double>(now - batch_sent_);
     if (batch_ <= kLoneCommands) {

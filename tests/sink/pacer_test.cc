@@ -149,6 +149,11 @@ TEST(Pacer, RestsWhileTheServerIsBusyForSure) {
   EXPECT_NEAR(static_cast<double>(pacer.RestNs(80, now + 20'000)), 10'000, 5'000);
   EXPECT_EQ(pacer.RestNs(80, now + 40'000), 0) << "they are late";
   EXPECT_EQ(pacer.RestNs(75, now), 0);
+  pacer.OnSent(100, 100, now);
+  pacer.OnAnswered(now);
+  pacer.OnReplies(10, 100, now = now + kNsPerSec);
+  pacer.OnReplies(10, 100, now = now + 10'000);
+  EXPECT_NEAR(static_cast<double>(pacer.RestNs(100, now)), 50'000, 5'000) << "a pause of the feed says nothing";
   pacer.OnDisconnected();
   EXPECT_EQ(pacer.RestNs(100, now), 0);
 }
