@@ -17,8 +17,9 @@ TTL = '[class.price]\nttl = "600s"\n[class.positions]\nttl = "600s"\n'
 
 
 def connect(path):
+    """Its file is there a moment before anybody listens."""
     s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    s.connect(path)
+    harness.wait_until(lambda: s.connect_ex(path) == 0, f"{path} is listened on")
     return s
 
 
