@@ -36,8 +36,8 @@ std::string_view LifeWord(TableReader::Life life) {
 }  // namespace
 
 absl::Status TableQuotes::Open() {
-  if (alive()) return absl::OkStatus();
-  // The next bridge may have put another table in its place, or made one where somebody removed the file.
+  const MonoNs now = SystemClock::ReadMonotonic();
+  if (table_ != nullptr && table_->life(now) != TableReader::Life::kSuperseded) return absl::OkStatus();
   TableReader::OpenResult result{};
   std::string error;
   std::unique_ptr<TableReader> found = TableReader::Open(path_, &result, &error);

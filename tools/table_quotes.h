@@ -23,8 +23,7 @@ class TableQuotes {
   // `path`: of the table. `price`: whose members a value has.
   TableQuotes(std::string path, const KeyClass& price) : path_(std::move(path)), encoder_(price.members) {}
 
-  // One row a symbol, in their order. Opens the table, and while its bridge is not alive, whatever is at the path by
-  // then: a table that another one took the place of, or whose file was removed, does not come to life again.
+  // One row a symbol, in their order. Opens the table, and opens it anew where another one took its place.
   absl::StatusOr<std::vector<QuoteRow>> Fetch(std::span<const std::string> symbols);
   // All that were ever merged, sorted.
   absl::StatusOr<std::vector<std::string>> Symbols();
