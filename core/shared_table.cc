@@ -206,7 +206,7 @@ SharedTable::~SharedTable() {
 }
 
 SymbolTable::Shared SharedTable::symbols() {
-  return {names_, base_ + layout_.names_offset, reinterpret_cast<uint8_t*>(base_ + layout_.lengths_offset),
+  return {std::move(names_), base_ + layout_.names_offset, reinterpret_cast<uint8_t*>(base_ + layout_.lengths_offset),
           reinterpret_cast<std::atomic<uint64_t>*>(base_ + layout_.cells_offset), &header().symbols};
 }
 

@@ -48,7 +48,7 @@ class SharedTable {
 
   bool adopted() const { return adopted_; }
   SharedTableHeader& header() { return *reinterpret_cast<SharedTableHeader*>(base_); }
-  SymbolTable::Shared symbols();
+  SymbolTable::Shared symbols();  // once: the names go with it
   LatestTable::Options table_options();
   SourceTable::Cell* source_cells();
 

@@ -26,7 +26,7 @@ SymbolTable::SymbolTable(uint32_t capacity, Shared shared)
       names_(capacity),
       lengths_(capacity),
       cells_(cell_mask_ + 1) {
-  for (const std::string& name : shared_.names_there) {
+  for (const std::string& name : std::exchange(shared_.names_there, {})) {
     const auto [at, cell] = Append(name);
     cells_[at].store(cell, std::memory_order_relaxed);  // nobody else is there yet
     size_.fetch_add(1, std::memory_order_relaxed);

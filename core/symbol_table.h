@@ -3,8 +3,7 @@
 //
 // Threading: any number of threads. Find and Name are wait-free but for the probe length and take no lock;
 //   Insert takes a mutex, and only for a name never seen before.
-// Memory: fixed at construction, pre-faulted; 64 bytes a name, 1 byte of length, and at most 32 bytes of index. All of
-// it
+// Memory: fixed at construction, pre-faulted; 64 bytes a name, 1 byte of length, and at most 32 bytes of index. It is
 //   private: of a shared table the names are written a second time, for its readers, and what they or others scribble
 //   there is not read again.
 // Memory order: a cell of the index is published with release (2) after the name was written, and read with acquire
@@ -75,7 +74,7 @@ class SymbolTable {
 
   const uint32_t capacity_;
   const uint64_t cell_mask_;
-  const Shared shared_;
+  Shared shared_;
   PageArray<NameRecord> names_;
   PageArray<uint8_t> lengths_;
   // id + 1 in the low 32 bits, the upper half of the hash in the high 32; 0: free. Linear probing, at most half full.

@@ -7,7 +7,8 @@
 // Permissions: 0640; with a group 0660, since a bridge of another user writes its position into the file. Set at each
 // opening by a publisher, which takes over no file of another user. A bridge takes no file that everybody may write,
 // and, where everybody may put files (/dev/shm), none of a user other than its own and root with whom it shares no
-// group. Errors: RingError, whose message names the file and what to do. No Abseil here: this is a part of
+// group.
+// Errors: RingError, whose message names the file and what to do. No Abseil here: this is a part of
 // libtickbridge_publisher, which feed handlers link.
 // Threading: one thread, but for what is said to be for others.
 #pragma once
