@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bench/full_tick.h"
 #include "core/clock.h"
 #include "core/idle_strategy.h"
 #include "sink/lane.h"
@@ -31,19 +32,6 @@ using Seconds = std::chrono::duration<double>;
 inline constexpr uint32_t kLiveSymbols = 1'000;
 
 inline std::string LiveSymbolName(uint32_t i) { return absl::StrCat("S", 1000 + i); }
-
-// A quote with all that the default value shows, 115 bytes of it.
-inline Tick LiveTick(int64_t i) {
-  Tick tick;
-  tick.Set(Field::kLast, {2'100'025 + i % 9, -2});
-  tick.Set(Field::kBid, {2'100'012, -2});
-  tick.Set(Field::kAsk, {2'100'051, -2});
-  tick.Set(Field::kVolume, {12'345 + i % 9, 0});
-  tick.Set(Field::kHigh, {2'110'025, -2});
-  tick.Set(Field::kLow, {2'095'025, -2});
-  tick.quote_time = tick.trade_time = VenueNsFromMs(1'700'000'000'000 + i);
-  return tick;
-}
 
 inline void PinTo(int cpu, pid_t pid) {
   cpu_set_t set;
@@ -145,7 +133,7 @@ class LiveSink {
   static constexpr int64_t kMaxParkNs = 50'000;
 
   void Touch(uint32_t symbol, MonoNs now) {
-    table_.Merge(SymbolId{symbol}, LiveTick(++ticks_), {.received = now, .clock = {}});
+    table_.Merge(SymbolId{symbol}, FullTick(++ticks_), {.received = now, .clock = {}});
     dirty_.Mark(0, SymbolId{symbol}, now);
   }
 

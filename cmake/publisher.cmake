@@ -24,7 +24,5 @@ endforeach()
 set_target_properties(tickbridge_publisher PROPERTIES EXPORT_NAME publisher)
 set_target_properties(tickbridge_publisher_static PROPERTIES EXPORT_NAME publisher_static)
 install(FILES feed/tickbridge_publisher.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-# From where the .pc file lies: an install may go elsewhere than was configured.
-file(RELATIVE_PATH TICKBRIDGE_PC_TO_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(cmake/tickbridge_publisher.pc.in tickbridge_publisher.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/tickbridge_publisher.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

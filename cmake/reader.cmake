@@ -24,8 +24,6 @@ endforeach()
 set_target_properties(tickbridge_reader PROPERTIES EXPORT_NAME reader)
 set_target_properties(tickbridge_reader_static PROPERTIES EXPORT_NAME reader_static)
 install(FILES sink/tickbridge_reader.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-# From where the .pc file lies: an install may go elsewhere than was configured.
-file(RELATIVE_PATH TICKBRIDGE_PC_TO_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(cmake/tickbridge_reader.pc.in tickbridge_reader.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/tickbridge_reader.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

@@ -35,9 +35,8 @@ class Pacer {
     if (saturates()) {
       // A full window is refilled a part at a time: many small writes cost the server more calls than a few larger
       // ones, and what waits conflates for free.
-      const uint32_t window = window_.size();
-      const uint32_t room = window - std::min(in_flight, window);
-      return room >= window / kRefillPart ? room : 0;
+      const uint32_t room = Room(in_flight);
+      return room >= window_.size() / kRefillPart ? room : 0;
     }
     if (batch_ != 0) return turn_left_;
     if (in_flight != 0 || now < next_turn_) return 0;
@@ -60,7 +59,7 @@ class Pacer {
       return std::max<int64_t>((batch_sent_ + expected_ns - now) / 2, 0);
     }
     const uint32_t window = window_.size();
-    const uint32_t room = window - std::min(in_flight, window);
+    const uint32_t room = Room(in_flight);
     if (room >= window / kRefillPart) return 0;
     const uint32_t awaited = window / 2 - room;
     const double wait_ns = awaited * (answers_ns_ / std::max(answers_, 1.0));
@@ -133,6 +132,8 @@ class Pacer {
   uint32_t window() const { return saturates() ? window_.settled() : window_max_; }
 
  private:
+  // Of the window, for so many more.
+  uint32_t Room(uint32_t in_flight) const { return window_.size() - std::min(in_flight, window_.size()); }
   double round_trip_ns() const {
     const double least_ns = std::min(least_trip_ns_, trip_before_ns_);
     return least_ns == kNoTrip ? 0 : least_ns;

@@ -11,19 +11,12 @@
 #include <cstddef>
 #include <cstdint>
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define TICKBRIDGE_COUNT_ALLOCATIONS 0
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
-#define TICKBRIDGE_COUNT_ALLOCATIONS 0
-#endif
-#endif
-#if !defined(TICKBRIDGE_COUNT_ALLOCATIONS)
-#if defined(__GLIBC__)
+#include "tests/sanitized.h"
+
+#if defined(__GLIBC__) && !TICKBRIDGE_SANITIZED
 #define TICKBRIDGE_COUNT_ALLOCATIONS 1
 #else
 #define TICKBRIDGE_COUNT_ALLOCATIONS 0
-#endif
 #endif
 
 namespace tickbridge::test {

@@ -4,6 +4,7 @@
 //
 // The seed of the random test is printed; TICKBRIDGE_TEST_SEED repeats one.
 #include "core/latest_table.h"
+#include "tests/sanitized.h"
 
 #include <gtest/gtest.h>
 
@@ -22,18 +23,6 @@
 
 namespace tickbridge {
 namespace {
-
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#else
-constexpr bool kSanitized = false;
-#endif
 
 constexpr SymbolId kId{3};
 constexpr uint64_t kBase = 1'700'000'000'000'000;

@@ -29,21 +29,10 @@
 #include "feed/ring_feed.h"
 #include "tests/core_fixture.h"
 #include "tests/feed/test_files.h"
+#include "tests/sanitized.h"
 
 namespace tickbridge {
 namespace {
-
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#else
-constexpr bool kSanitized = false;
-#endif
 
 constexpr uint32_t kNumbers = 64;
 

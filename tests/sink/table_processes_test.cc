@@ -23,6 +23,7 @@
 
 #include "core/clock.h"
 #include "sink/table_reader.h"
+#include "tests/sanitized.h"
 #include "tests/sink/table_writer.h"
 
 namespace tickbridge {
@@ -36,18 +37,6 @@ constexpr int64_t kBaseMs = 1'000'000'000'000;
 // `both`: quote and trade of the venue's time. `clock`: the same without one, so that Timestamp is a word of its own.
 enum Kind : uint32_t { kBoth, kQuote, kTrade, kClock, kKinds };
 constexpr std::array<std::string_view, kKinds> kNames = {"both", "quote", "trade", "clock"};
-
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#else
-constexpr bool kSanitized = false;
-#endif
 
 bool LongRun() { return std::getenv("TICKBRIDGE_LONG") != nullptr; }
 int64_t DeadlineNs() { return (LongRun() ? 1'800 : 120) * kNsPerSec; }
